@@ -51,7 +51,8 @@ func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
 	return answer, err
 }
 
-// begin begins an execution, and does the work before its answer. Without an execution there was nothing to begin.
+// begin starts an execution and does its work. It returns no execution if nobody asked for this
+// one.
 func (a *App) begin(ctx context.Context, data string) (*execution, error) {
 	e, refused := a.world.begins(a, ctx, data)
 	switch {
@@ -86,7 +87,7 @@ func (a *App) Change(ctx context.Context, data string) (change func(state string
 	return func(state string) (next, answer string) { return a.world.changes(e, state) }, nil
 }
 
-// ask returns how to ask the server behind.
+// ask returns how to ask the server of the next tier.
 func (a *App) ask(behind *Replica) Ask {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -96,7 +97,7 @@ func (a *App) ask(behind *Replica) Ask {
 	return a.next
 }
 
-// work takes a time, unless the caller or the process has gone.
+// work takes d, unless the caller gives up or the process ends.
 func (a *App) work(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -117,7 +118,7 @@ func (a *App) work(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// A subject is what calls ask: one of them, but for those under one key.
+// A subject is what a call asks for. Calls with one key share a subject.
 type subject struct {
 	id, text string
 	key      string   // "": none
@@ -127,7 +128,7 @@ type subject struct {
 	runs     []*execution
 }
 
-// effects returns those that took place.
+// effects returns the executions that took effect.
 func (s *subject) effects() (all []*execution) {
 	for _, e := range s.runs {
 		if e.effect {
@@ -137,7 +138,7 @@ func (s *subject) effects() (all []*execution) {
 	return all
 }
 
-// answered says whether some call was done.
+// answered reports whether some call was done.
 func (s *subject) answered() bool {
 	return slices.ContainsFunc(s.calls, func(x *call) bool { return x.ended && x.Err == nil })
 }
@@ -164,8 +165,8 @@ type execution struct {
 	misheardAt      time.Duration
 }
 
-// begins notes that a server begins to execute what a text asks. It returns nil if nobody asked that, and a refusal
-// if it is to be refused.
+// begins records that a server begins to execute a request. It returns nil if nobody sent that
+// request, and a refusal if the application must refuse it.
 func (w *CallWorld) begins(a *App, ctx context.Context, data string) (*execution, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -197,7 +198,7 @@ func (w *CallWorld) begins(a *App, ctx context.Context, data string) (*execution
 	return e, nil
 }
 
-// effects lets an execution take effect, and returns its answer.
+// effects records that an execution takes effect, and returns its answer.
 func (w *CallWorld) effects(e *execution) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -206,14 +207,14 @@ func (w *CallWorld) effects(e *execution) string {
 	return e.answer
 }
 
-// stops notes that an execution ended without an effect.
+// stops records that an execution ended without an effect.
 func (w *CallWorld) stops(e *execution) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e.end = w.Net.Elapsed()
 }
 
-// workOf is how long an execution takes now.
+// workOf returns how long an execution takes now.
 func (w *CallWorld) workOf(e *execution) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -224,7 +225,7 @@ func (w *CallWorld) workOf(e *execution) time.Duration {
 	return d
 }
 
-// enter waits until a server has a place for one more execution.
+// enter waits until a server may run one more execution.
 func (w *CallWorld) enter(ctx context.Context, a *App) (leave func(), err error) {
 	w.mu.Lock()
 	places := w.places[a.server]
@@ -242,7 +243,7 @@ func (w *CallWorld) enter(ctx context.Context, a *App) (leave func(), err error)
 	}
 }
 
-// padded fills a text up to a size, with what is like no other part of it.
+// padded pads a text to a size, with padding of which no two parts are alike.
 func padded(text, id string, size int) string {
 	if len(text) >= size {
 		return text

@@ -10,11 +10,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// aroundLines is how many lines around tells before the time of a breach, and how many after; and, in each of the two, how many more
-// of what the breach names.
+// aroundLines is how many lines around shows before the time of a breach, and how many after. Each
+// side can have as many again about the subject of the breach.
 const aroundLines = 6
 
-// A moment is something that happened, in a line. Several of one kind that follow each other are one line.
+// A moment is an event of the story, in one line. Consecutive moments of one kind share a line.
 type moment struct {
 	at         time.Duration
 	kind       string // "": it stands alone
@@ -23,14 +23,14 @@ type moment struct {
 	named      bool // by the breach that it is told for
 }
 
-// A move is what a process was asked to do.
+// A move is something that a process was asked to do.
 type move struct {
 	at   time.Duration
 	who  string // the client; "": the server
 	what string
 }
 
-// moved notes a move.
+// moved records a move.
 func (s *Stage) moved(who, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +51,7 @@ func (m moment) String() string {
 	return text
 }
 
-// momentsOf returns the faults and moves that concern somebody; "": everybody.
+// momentsOf returns the faults and moves that concern a client; "": all.
 func (s *Stage) momentsOf(who string) (all []moment) {
 	for e := range s.Net.Trace().Events() {
 		if e.Kind == sim.Noted && (who == "" || e.From == "" || slices.Contains([]string{who, s.Server.Name()}, cmp.Or(e.From, e.To)) || e.To == who) {
@@ -69,8 +69,9 @@ func (s *Stage) momentsOf(who string) (all []moment) {
 	return all
 }
 
-// around tells what happened at the time of a breach to whom it concerns: the faults, and what was published
-// and arrived. The network's own report has the last packets, which are seldom those.
+// around describes what happened at the time of a breach to those that it concerns: the faults, and
+// what was published and arrived. The network's own report has the last packets, which are rarely
+// the relevant ones.
 func (w *World) around(b Breach) string {
 	all := w.momentsOf(b.who)
 	w.mu.Lock()
@@ -106,7 +107,7 @@ func (w *World) around(b Breach) string {
 	return told(all, b)
 }
 
-// told are the moments around a breach, as text.
+// told returns the moments around a breach, as text.
 func told(all []moment, b Breach) string {
 	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
 	names := strings.FieldsFunc(b.Text, func(r rune) bool { return r == ' ' || r == ',' })
@@ -129,13 +130,14 @@ func told(all []moment, b Breach) string {
 	return text
 }
 
-// A line is a moment, or several, of which the first was at from.
+// A line is one moment, or several, the first of which was at from.
 type line struct {
 	from time.Duration
 	moment
 }
 
-// folded returns lines, where moments of one kind share one, and which of them is the last that is not after a time.
+// folded returns the moments as lines, where moments of one kind share a line, and the index of the
+// last line that is not after a time.
 func folded(all []moment, at time.Duration) (lines []line, middle int) {
 	for _, m := range all {
 		last := len(lines) - 1
@@ -152,12 +154,14 @@ func folded(all []moment, at time.Duration) (lines []line, middle int) {
 	return lines, middle
 }
 
-// joins says that two moments may share a line: what the breach names is not lost among others.
+// joins reports whether two moments may share a line. The subject of the breach must not
+// disappear among others.
 func (m moment) joins(next moment) bool {
 	return m.kind == next.kind && m.named == next.named && (!m.named || m.what == next.what)
 }
 
-// near returns which lines are told: those around one, and the nearest before and after these that are about what the breach names.
+// near returns which lines to show: those around one, and the nearest lines before and after them
+// about the subject of the breach.
 func near(lines []line, middle int) (told []int) {
 	from, to := max(0, middle-aroundLines), min(len(lines), middle+aroundLines)
 	for i := from - 1; i >= 0 && len(told) < aroundLines; i-- {

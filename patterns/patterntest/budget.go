@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// budgetWindows are over what times attempts are counted, for [Thrifty]; besides, over the whole story.
+// budgetWindows are the windows in which attempts are counted, for [Thrifty]; the last one is the
+// whole story.
 var budgetWindows = []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 1 << 62}
 
-// A source is who asks servers: a caller, or the server before a tier.
+// A source is where attempts come from: a caller, or the server before a tier.
 type source struct {
 	by   *Caller // nil: a server
 	tier int     // of those that it asks
 }
 
-// judgeBudget counts how often servers are asked again, by each caller whose network is good, and by each server that asks
+// judgeBudget counts the retries of each caller whose network is good, and of each server that asks
 // another.
 func (w *CallWorld) judgeBudget(calls []*call, f *findings) {
 	if w.service.Retries == nil {
@@ -65,7 +66,7 @@ func (w *CallWorld) judgeBudget(calls []*call, f *findings) {
 	}
 }
 
-// judgeRetries compares the retries within times with the calls that are under way then.
+// judgeRetries compares the retries in each window with the calls in progress then.
 func (w *CallWorld) judgeRetries(from source, again []time.Duration, asked []span, f *findings) {
 	who, name := "", fmt.Sprintf("the server before tier %d", from.tier+1)
 	if from.by != nil {

@@ -45,7 +45,7 @@ func Call(t *testing.T, newService NewService, opts ...Option) {
 	})
 }
 
-// searchCall puts a service through the storms of some seeds.
+// searchCall runs a service in the storms of some seeds.
 func searchCall(t *testing.T, newService NewService, seeds []uint64) string {
 	t.Helper()
 	return search(t, drawCallStorm, func(n *sim.Network, folder string, s callStorm) performed {

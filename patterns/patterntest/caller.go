@@ -149,14 +149,15 @@ func (c *Caller) allLinks() []*sim.Link {
 	return all
 }
 
-// runs says whether its process can ask.
+// runs reports whether its process can ask.
 func (c *Caller) runs() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ask != nil && c.life.Err() == nil
 }
 
-// answeredAtRest says whether a call of a caller was done since the world comes to rest. It is locked.
+// answeredAtRest reports whether a call of a caller was done since Settle began. The world is
+// locked.
 func (w *CallWorld) answeredAtRest(c *Caller) bool {
 	return slices.ContainsFunc(w.calls, func(x *call) bool { return x.by == c && x.at >= w.settling && x.ended && x.Err == nil })
 }
@@ -184,7 +185,7 @@ func (c *Caller) AskEvery(interval time.Duration, count int, q Question) {
 	}
 }
 
-// begin asks.
+// begin starts a call. It returns nil if no process runs that could ask.
 func (c *Caller) begin(q Question) *call {
 	c.mu.Lock()
 	life, ask := c.life, c.ask
@@ -214,7 +215,7 @@ func (c *Caller) begin(q Question) *call {
 	return x
 }
 
-// asks notes a call.
+// asks records a call.
 func (w *CallWorld) asks(c *Caller, q Question) *call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -241,8 +242,8 @@ func (w *CallWorld) asks(c *Caller, q Question) *call {
 	return x
 }
 
-// subjectOf returns what a question is about: under a key, what was asked by it before, unless that was of
-// another size.
+// subjectOf returns the subject of a question: if the key was used for a question of the same size,
+// that question's subject.
 func (w *CallWorld) subjectOf(key, id string, q Question) *subject {
 	s := &subject{id: id, text: padded(id+" ?", id, q.Size), key: key, question: q}
 	if key != "" {
@@ -261,7 +262,7 @@ func (w *CallWorld) subjectOf(key, id string, q Question) *subject {
 	return s
 }
 
-// told notes what a caller was told.
+// told records what a caller was told.
 func (w *CallWorld) told(x *call, abandoned bool, answer string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -269,7 +270,8 @@ func (w *CallWorld) told(x *call, abandoned bool, answer string, err error) {
 	x.Outcome = Outcome{answer, err, w.Net.Elapsed() - x.at}
 }
 
-// overtime is how much later than its caller's patience a call may end: in real time as long as a busy machine may take.
+// overtime is how much later than its timeout a call may end: in real time, as long as a busy
+// machine can take.
 func (w *CallWorld) overtime() time.Duration {
 	if w.onLoopback {
 		return busyTime
@@ -277,7 +279,7 @@ func (w *CallWorld) overtime() time.Duration {
 	return time.Second
 }
 
-// awaits waits for the end of a call, for as long as that may take.
+// awaits waits for the end of a call, for as long as the call may take.
 func (w *CallWorld) awaits(x *call) {
 	patience := time.NewTimer(max(0, x.wait+w.overtime()-w.Net.Elapsed()) + time.Nanosecond)
 	defer patience.Stop()

@@ -56,7 +56,8 @@ func (w *CallWorld) Measures() CallMeasures {
 	return m
 }
 
-// measureRuns counts what was executed of a subject, whether or not somebody still waited for it. The world is locked.
+// measureRuns counts the executions of a subject, whether or not anybody still waited for them. The
+// world is locked.
 func (w *CallWorld) measureRuns(s *subject, m *CallMeasures) {
 	for _, e := range s.runs {
 		if w.isLast(e.tier) {
@@ -79,7 +80,8 @@ func (m CallMeasures) String() string {
 		m.Calls, m.Done, m.NotExecuted, m.Unknown, m.Attempts, m.Effects, m.Wasted, m.DoneP50, m.DoneP99, m.DoneMax, m.Dials)
 }
 
-// around tells what happened at the time of a breach to whom it concerns: the faults, and what was asked and executed.
+// around describes what happened at the time of a breach to those that it concerns: the faults, and
+// what was asked and executed.
 func (w *CallWorld) around(b Breach) string {
 	all := w.momentsOf(b.who)
 	w.mu.Lock()

@@ -17,23 +17,24 @@ func CallStories() []CallStory {
 		keyedCallStories(), patienceCallStories(), retryCallStories(), replicaCallStories(), stateCallStories(), streamCallStories())
 }
 
-// callStories are made one after the other.
+// callStories are added one after another.
 type callStories []CallStory
 
 func (all *callStories) add(name, reason string, play func(w *CallWorld)) {
 	*all = append(*all, CallStory{Name: name, Reason: reason, Play: play})
 }
 
-// needs says of which services the story that was added last is, and what others lack.
+// needs sets which services the last story applies to, and which field the others
+// lack.
 func (all callStories) needs(lacking string, offers func(s Service) bool) {
 	last := &all[len(all)-1]
 	last.Needs, last.lacking = offers, lacking
 }
 
-// races says why two runs of the story that was added last may differ.
+// races sets why two runs of the last story may differ.
 func (all callStories) races(why string) { all[len(all)-1].Races = why }
 
-// quietCallStories are about a network and hosts with nothing wrong.
+// quietCallStories are about a good network and hosts without faults.
 func quietCallStories() (all callStories) {
 	all.add("a quiet day of calls", "the basic case: a system that fails here fails everywhere", func(w *CallWorld) {
 		c := w.Caller("phone")
@@ -113,10 +114,11 @@ func quietCallStories() (all callStories) {
 	return all
 }
 
-// alone says whether a caller has but one server, and so no other to turn to, nor a connection to each.
+// alone reports whether a caller has only one server, and so no other server to turn to and no
+// other connection.
 func alone(s Service) bool { return s.Replicas < 2 }
 
-// replicated is what a service has that is not alone.
+// replicated describes a service that is not alone.
 const replicated = "Service.Replicas is more than 1"
 
 // lostCallStories are about a caller that is out of reach, or whose link is bad.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// serverCallStories are about a server that ends and comes back.
+// serverCallStories are about a server that stops and comes back.
 func serverCallStories() (all callStories) {
 	all.add("the server crashes while it works", "a caller that loses the connection does not know whether the call took effect", func(w *CallWorld) {
 		c := w.Caller("phone")
@@ -118,7 +118,8 @@ func serverCallStories() (all callStories) {
 // never is longer than any story.
 const never = 10_000 * time.Hour
 
-// manyCallStories are about callers that end, and about what one caller does to others.
+// manyCallStories are about callers that go away, and about the effects of one caller
+// on others.
 func manyCallStories() (all callStories) {
 	all.add("a caller crashes and leaves while it waits", "a caller that crashed gets no answers, one that returns starts afresh, and the others notice nothing", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
@@ -314,10 +315,10 @@ func patienceCallStories() (all callStories) {
 	return all
 }
 
-// healTime is how long a service may take to be well again after an overload.
+// healTime is how long a service may take to recover after an overload.
 const healTime = 10 * time.Second
 
-// retryCallStories are about clients that ask again by themselves.
+// retryCallStories are about clients that retry by themselves.
 func retryCallStories() (all callStories) {
 	retries := func(s Service) bool { return s.Retries != nil }
 	all.add("everything is refused for a minute", "retries make an overloaded server slower still", func(w *CallWorld) {
@@ -366,7 +367,7 @@ func retryCallStories() (all callStories) {
 	return all
 }
 
-// replicaCallStories are about services of several servers.
+// replicaCallStories are about services with several servers.
 func replicaCallStories() (all callStories) {
 	several := func(s Service) bool { return s.Replicas > 1 }
 	for _, sick := range []struct {

@@ -68,7 +68,7 @@ func (s callStorm) story(name string) CallStory {
 	return CallStory{Name: name, Reason: "a combination that nobody thought of, drawn at random", Play: s.play}
 }
 
-// play is what code says.
+// play does what code prints.
 func (s callStorm) play(w *CallWorld) {
 	callers := w.Callers(s.clients)
 	for _, i := range sparedBy(s.faults, s.clients) {
@@ -156,7 +156,7 @@ func (q Question) code() string {
 	return "patterntest.Question{" + strings.Join(fields, ", ") + "}"
 }
 
-// smaller yields storms that are simpler.
+// smaller yields simpler storms.
 func (s callStorm) smaller() iter.Seq[callStorm] {
 	return func(yield func(callStorm) bool) {
 		for p := range s.plan.smaller(callBurst.smaller) {
@@ -167,7 +167,7 @@ func (s callStorm) smaller() iter.Seq[callStorm] {
 	}
 }
 
-// smaller returns bursts that are simpler, the simplest first.
+// smaller returns simpler bursts, the simplest first.
 func (b callBurst) smaller() []callBurst {
 	return easier(b, func(c *callBurst) *pace { return &c.pace },
 		func(c *callBurst) { c.question = Question{} },

@@ -51,7 +51,7 @@ func (w *CallWorld) Verdict() []Breach {
 	return f.breaches()
 }
 
-// inOrder returns what was asked, in the order of time.
+// inOrder returns the subjects, in order of time.
 func (w *CallWorld) inOrder() []*subject {
 	var all []*subject
 	for _, x := range w.calls {
@@ -65,10 +65,10 @@ func (w *CallWorld) inOrder() []*subject {
 // end is when a call ended.
 func (x *call) end() time.Duration { return x.at + x.Took }
 
-// isDone says whether its caller was told that it is done.
+// isDone reports whether its caller was told that it is done.
 func (x *call) isDone() bool { return x.ended && !x.abandoned && x.Err == nil }
 
-// judgeOutcome looks at what a caller was told, and whether it was told in time.
+// judgeOutcome checks what a caller was told, and whether it was told in time.
 func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 	who, id := x.by.Name, x.of.id
 	if x.abandoned || x.by.stopped.Load() {
@@ -92,12 +92,13 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 	}
 }
 
-// nobodyElse says whether all calls of a subject are said not to have been executed, so that nobody can have caused an effect.
+// nobodyElse reports whether every call of a subject ended as not executed, so that none can have
+// caused an effect.
 func (s *subject) nobodyElse() bool {
 	return !slices.ContainsFunc(s.calls, func(x *call) bool { return !x.ended || x.abandoned || x.said() != "not executed" })
 }
 
-// answerOf returns the execution that has given an answer, or nil.
+// answerOf returns the execution that gave an answer, or nil.
 func (w *CallWorld) answerOf(answer string) *execution {
 	_, rest, _ := strings.Cut(answer, " to ")
 	id, _, _ := strings.Cut(rest, " ")
@@ -113,7 +114,8 @@ func (w *CallWorld) answerOf(answer string) *execution {
 	return nil
 }
 
-// judgeAnswer looks at the answer of a call that is done, and notes whose answers went astray.
+// judgeAnswer checks the answer of a call that is done, and records calls whose answers went
+// elsewhere.
 func (w *CallWorld) judgeAnswer(x *call, misled map[*subject]bool, f *findings) {
 	if !x.isDone() || x.question.isStream() {
 		return
@@ -151,7 +153,7 @@ func (w *CallWorld) judgeAnswer(x *call, misled map[*subject]bool, f *findings) 
 	}
 }
 
-// judgeEffects looks at how often something took effect.
+// judgeEffects checks how often each subject took effect.
 func (w *CallWorld) judgeEffects(s *subject, f *findings) {
 	effects := s.effects()
 	who := s.calls[0].by.Name
@@ -165,7 +167,7 @@ func (w *CallWorld) judgeEffects(s *subject, f *findings) {
 	}
 }
 
-// again returns the effect that should not have been.
+// again returns the effect that should not have happened, or nil.
 func (w *CallWorld) again(s *subject) *execution {
 	effects := s.effects()
 	if s.question.Object != "" {
@@ -182,12 +184,13 @@ func (w *CallWorld) again(s *subject) *execution {
 	return nil
 }
 
-// restarted says whether a server has started within a time, so that what it had in its memory is gone.
+// restarted reports whether a server has started within a time and so has lost what was in its
+// memory.
 func (w *CallWorld) restarted(from, to time.Duration) bool {
 	return slices.ContainsFunc(w.servers, func(r *Replica) bool { return r.startsUntil(to) > r.startsUntil(from) })
 }
 
-// judgeStrangers looks at what servers were to execute and nobody had asked.
+// judgeStrangers looks for requests that servers executed and nobody had sent.
 func (w *CallWorld) judgeStrangers(f *findings) {
 	for _, x := range w.strange {
 		id, _, _ := strings.Cut(x.data, " ")
@@ -201,12 +204,13 @@ func (w *CallWorld) judgeStrangers(f *findings) {
 	}
 }
 
-// bound is how long a call may take over a good network.
+// bound returns how long a call may take over a good network.
 func (w *CallWorld) bound(x *call) time.Duration {
 	return w.service.Bound + x.of.question.takes() + x.question.transfer() + time.Duration(len(w.servers)-len(w.front))*w.service.Bound
 }
 
-// upload is that of a question, with the answer to one whose answer is not a stream, which is small.
+// upload is the transfer time of a question, and of the small answer to one whose answer is not a
+// stream.
 func (q Question) upload() time.Duration {
 	if q.isStream() {
 		q.Answer = 0
@@ -214,16 +218,17 @@ func (q Question) upload() time.Duration {
 	return q.transfer()
 }
 
-// transfer is what a question and its answer may take longer than short ones.
+// transfer is how much longer a question and its answer may take than short
+// ones.
 func (q Question) transfer() time.Duration {
 	return time.Duration((q.Size*(1+q.Said)+q.Answer*max(1, q.Parts+q.Said))/4000) * Transit
 }
 
-// judgePromptness looks at the calls of those for whom all is well.
+// judgePromptness checks the calls of callers to which nothing happens.
 func (w *CallWorld) judgePromptness(x *call, f *findings) {
 	bound := w.bound(x)
 	q := x.question
-	// Whoever does not wait so long, or repeats a key that is in use, may go without.
+	// A caller that does not wait that long, or repeats a key in use, may get no answer.
 	if !x.by.inTime || x.abandoned || !x.ended || x.wait < x.at+bound || q.Refusals > 0 || x.of.other != nil || q.Key != "" && x.of.calls[0] != x ||
 		max(q.Size, q.Answer) > w.service.MaxBytes {
 		return
@@ -238,7 +243,7 @@ func (w *CallWorld) judgePromptness(x *call, f *findings) {
 	}
 }
 
-// judgeRest looks for callers that cannot call any more.
+// judgeRest looks for callers that can no longer call.
 func (w *CallWorld) judgeRest(f *findings) {
 	for _, c := range w.callers {
 		if c.runs() && !c.stopped.Load() && !w.answeredAtRest(c) && len(f.all) == 0 {
@@ -252,7 +257,7 @@ func (w *CallWorld) judgeRest(f *findings) {
 	}
 }
 
-// judgeMarks looks at the calls that must be done by what a story says.
+// judgeMarks checks the calls that the story said must be done.
 func (w *CallWorld) judgeMarks(x *call, f *findings) {
 	for _, m := range w.marks {
 		if x.at < m.from || m.until > 0 && x.at >= m.until || x.abandoned || x.isDone() || x.probe {
@@ -266,7 +271,8 @@ func (w *CallWorld) judgeMarks(x *call, f *findings) {
 	}
 }
 
-// judgeSilence looks for connections that are used although nothing comes over them.
+// judgeSilence looks for connections that are still used although they have gone
+// silent.
 func (w *CallWorld) judgeSilence(calls []*call, f *findings) {
 	for _, c := range w.callers {
 		for i, at := range c.cutSilent {
@@ -281,7 +287,7 @@ func (w *CallWorld) judgeSilence(calls []*call, f *findings) {
 				}
 			}
 			for _, x := range calls {
-				// What was not executed has used no connection: a breaker may have refused it.
+				// A call that was not executed has used no connection: a breaker may have refused it.
 				if x.by == c && known >= 0 && x.at > known && x.at < until && x.at > at+w.service.Detects && x.ended && !x.abandoned && x.said() == "unknown" {
 					f.addAt(x.at, Wary, c.Name, "%s, asked by %s at %v, was %s, since it used a connection that was silent since %v and on which a call had failed at %v",
 						x.of.id, c.Name, x.at, x.said(), at, known)
@@ -291,7 +297,7 @@ func (w *CallWorld) judgeSilence(calls []*call, f *findings) {
 	}
 }
 
-// judgeCancelled looks for work on what its caller has given up.
+// judgeCancelled looks for work on calls that their callers gave up.
 func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
 	if !w.service.Cancels || len(s.calls) != 1 || w.onLoopback { // where a busy machine takes the time
 		return
@@ -301,7 +307,7 @@ func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
 		return
 	}
 	for _, e := range s.runs {
-		// What was on its way then cannot be called back.
+		// A request in transit at that time cannot be recalled.
 		limit := max(x.wait, e.at) + time.Duration(e.tier+1)*2*Transit + w.ahead(x) + tie
 		if e.end > limit || e.end == 0 && w.Net.Elapsed() > limit {
 			f.addAt(x.wait, Cancelled, x.by.Name, "%s was given up by %s at %v, but %s worked on it until %v", s.id, x.by.Name, x.wait, e.app.server, cmp.Or(e.end, w.Net.Elapsed()))
@@ -309,7 +315,8 @@ func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
 	}
 }
 
-// ahead is how long what a caller has asked besides may take on the connection on which it gives up a call.
+// ahead returns how long the caller's other requests can occupy the connection on which it gives up
+// a call.
 func (w *CallWorld) ahead(x *call) (d time.Duration) {
 	for _, other := range w.calls {
 		if other.by == x.by && other.at <= x.wait && (!other.ended || other.end() >= x.at) {
@@ -319,7 +326,7 @@ func (w *CallWorld) ahead(x *call) (d time.Duration) {
 	return d
 }
 
-// judgeDeadlines looks at what servers know of the time that their callers have.
+// judgeDeadlines checks the deadlines that servers know.
 func (w *CallWorld) judgeDeadlines(s *subject, f *findings) {
 	if !w.service.Deadlines || len(s.calls) != 1 {
 		return
@@ -340,7 +347,7 @@ func (w *CallWorld) judgeDeadlines(s *subject, f *findings) {
 	}
 }
 
-// judgeDelays looks at when clients asked again that were told when to.
+// judgeDelays checks when clients retried that were told when to.
 func (w *CallWorld) judgeDelays(s *subject, f *findings) {
 	if w.service.Retries == nil || !w.service.Retries.After || len(s.calls) != 1 {
 		return
@@ -360,8 +367,9 @@ func (w *CallWorld) judgeDelays(s *subject, f *findings) {
 	}
 }
 
-// aliveWithin returns how many calls of a client are under way within a second, or began since it was heard last: one
-// that is frozen does later what they want, though they have ended.
+// aliveWithin returns how many calls of a client are in progress within a second, or began since
+// the client was last heard: a client that was frozen does later what those calls require, although
+// they have ended.
 func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
 	silent := w.silentSince(p, from)
 	w.mu.Lock()
@@ -374,8 +382,9 @@ func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
 	return count
 }
 
-// silentSince returns since when a client has sent nothing, as of a time, or of when it was frozen if that ended within the second before or after. Its
-// kernel speaks meanwhile.
+// silentSince returns since when a client has sent nothing, as of a time. If it was frozen and
+// resumed within a second before or after, it returns since when it was frozen, because its kernel
+// continues to send.
 func (w *CallWorld) silentSince(p *Peer, at time.Duration) (silent time.Duration) {
 	frozen := w.pauses(p.Name)
 	for _, f := range frozen {

@@ -38,13 +38,14 @@ type CallWorld struct {
 	turn     int // of the caller that asks next in AskEvery
 }
 
-// A stranger is something that a server was to execute, but that nobody had asked.
+// A stranger is a request that a server was asked to execute and nobody had sent.
 type stranger struct {
 	at          time.Duration
 	where, data string
 }
 
-// A callMark is a time from which on calls must be done again, and by which promise.
+// A callMark is a time from which calls must be done, and the promise that is
+// otherwise broken.
 type callMark struct {
 	from    time.Duration
 	until   time.Duration // 0: for ever
@@ -81,7 +82,8 @@ func newCallWorld(n *sim.Network, s Service, folder string, onLoopback bool) *Ca
 	return w
 }
 
-// serves runs the server of a name, with a folder and an application of its own.
+// serves returns a function that runs the server with that name, with its own
+// folder and application.
 func (w *CallWorld) serves(name string) serveFunc {
 	folder := filepath.Join(w.folder, name)
 	if err := os.MkdirAll(folder, 0o777); err != nil {
@@ -114,7 +116,8 @@ func (w *CallWorld) Tier() *Replica {
 	return r
 }
 
-// tierOf returns the tier of a server, counted from the callers: 0 is that which they ask.
+// tierOf returns the tier of a server, counted from the callers: 0 is the one that they
+// ask.
 func (w *CallWorld) tierOf(server string) int {
 	for i, r := range w.servers[len(w.front):] {
 		if r.Name == server {
@@ -124,7 +127,7 @@ func (w *CallWorld) tierOf(server string) int {
 	return 0
 }
 
-// behind returns the server that one asks, or nil.
+// behind returns the server that a tier asks, or nil.
 func (w *CallWorld) behind(tier int) *Replica {
 	if w.isLast(tier) {
 		return nil
@@ -132,7 +135,7 @@ func (w *CallWorld) behind(tier int) *Replica {
 	return w.servers[len(w.front)+tier]
 }
 
-// isLast says whether nothing is behind a tier.
+// isLast reports whether a tier asks no other.
 func (w *CallWorld) isLast(tier int) bool { return tier == len(w.servers)-len(w.front) }
 
 // AskEvery asks count times, the first at once and then one each interval plus a nanosecond. The
@@ -222,7 +225,8 @@ func (w *CallWorld) Settle() {
 	w.Sleep(w.service.Bound) // what nobody waits for any more may still take effect
 }
 
-// settled asks for those who have no answer yet, and says whether all have one.
+// settled asks again for callers that have no answer yet, and reports whether
+// all have one.
 func (w *CallWorld) settled() bool {
 	w.mu.Lock()
 	all := slices.Clone(w.calls)
@@ -259,7 +263,8 @@ func (w *CallWorld) settled() bool {
 	return len(asked) == 0
 }
 
-// unanswered returns a call with a key of each caller that has one, and that nobody has had an answer to.
+// unanswered returns, for each caller that has one, a call with a key to which nobody has got an
+// answer.
 func (w *CallWorld) unanswered() map[*Caller]*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -38,7 +38,7 @@ type Client struct {
 	knows []mark         // when all it had got must have been acknowledged
 }
 
-// A mark is a time, and how many arrivals there were.
+// A mark is a time, and the number of arrivals by then.
 type mark struct {
 	at   time.Duration
 	seen int
@@ -62,7 +62,7 @@ func (w *World) Client(name string) *Client {
 
 func (w *World) newClient(name string) *Client { return w.clientAs(name, name) }
 
-// clientAs makes a client on a host, under a name.
+// clientAs creates a client with a name on a host.
 func (w *World) clientAs(host, name string) *Client {
 	c := &Client{world: w, as: name, gapAt: -1, have: map[string]int{}}
 	c.run(&w.Stage, host, func(ctx context.Context, h *sim.Host) error { return w.system.Receive(ctx, h, name, c) })
@@ -80,7 +80,7 @@ func (w *World) Successor(of *Client) *Client {
 	return c
 }
 
-// meet waits until clients that are new are there.
+// meet waits until new clients are connected.
 func (w *World) meet(all ...*Client) {
 	if w.onLoopback {
 		for _, c := range all {
@@ -146,8 +146,8 @@ func (c *Client) note(a arrival) {
 	}
 }
 
-// has returns how often a text came, to the client or to its successor, since it was notified of a gap
-// last. It is locked.
+// has returns how often a text has reached the client or its successor since the last notification
+// of a gap. It is locked.
 func (c *Client) has(data string) int {
 	n := c.have[data]
 	if c.successor != nil {
@@ -164,7 +164,8 @@ func (c *Client) wentAstray(data string) bool {
 	return c.before != nil && slices.Contains(c.before.Got(), data)
 }
 
-// toldAt returns when it, or its successor, was notified of a gap last. It is locked.
+// toldAt returns when the client or its successor was last notified of a gap. It is
+// locked.
 func (c *Client) toldAt() time.Duration {
 	at := c.gapAt
 	if c.successor != nil {
@@ -181,8 +182,8 @@ func (c *Client) arrivals() []arrival {
 	return slices.Clone(c.got)
 }
 
-// turn returns how many events were published within the second before one, if it may wait for
-// them.
+// turn returns how many events were published in the second before one, if that event may wait
+// for them.
 func (c *Client) turn(expected []publication, place int) (before int) {
 	if !c.inTurn {
 		return 0
@@ -193,7 +194,8 @@ func (c *Client) turn(expected []publication, place int) (before int) {
 	return before
 }
 
-// marks returns when all that the client had got must have been acknowledged.
+// marks returns the times by which everything that the client had got must have
+// been acknowledged.
 func (c *Client) marks() []mark {
 	c.mu.Lock()
 	defer c.mu.Unlock()

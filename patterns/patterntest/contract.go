@@ -34,12 +34,13 @@ type performed interface {
 
 const stormsTest = "storms"
 
-// notOffered says why an act is skipped.
+// notOffered returns why an act is skipped.
 func (a *act) notOffered() string {
 	return "the system does not offer what this story needs: " + cmp.Or(a.lacking, "its Needs says so")
 }
 
-// perform plays each act in a bubble of its own, as a subtest, and fails for each breach. storms is the last subtest.
+// perform plays each act in a bubble of its own, as a subtest, and fails for each breach. storms is
+// the last subtest.
 func perform(t *testing.T, acts []act, opts []Option, storms func(t *testing.T)) {
 	t.Helper()
 	choice := chosen(t, append(namesOf(acts), stormsTest), opts)
@@ -124,7 +125,7 @@ func Races(story, why string) Option {
 	return func(c *choices) { c.races[story] = why }
 }
 
-// choices are what options say of stories, by their names.
+// choices are what the options say about stories, by name.
 type choices struct {
 	skip  map[string]string // reasons for leaving them out
 	races map[string]string
@@ -139,7 +140,8 @@ func choose(opts []Option) *choices {
 	return c
 }
 
-// chosen fails the test if a name is not that of a story.
+// chosen collects the options, and fails the test if one names a story that
+// does not exist.
 func chosen(t *testing.T, stories []string, opts []Option) *choices {
 	t.Helper()
 	c := choose(opts)
@@ -156,7 +158,8 @@ func namesOf(acts []act) (names []string) {
 	return names
 }
 
-// unknown says which names are not those of stories, or nothing.
+// unknown returns a message that lists the names of stories that do not exist,
+// or "".
 func (c *choices) unknown(stories []string) string {
 	var unknown []string
 	for _, names := range []map[string]string{c.skip, c.races} {

@@ -46,7 +46,7 @@ func (x hit) smaller() (all []hit) {
 	return all
 }
 
-// simpler is how schedules are made smaller.
+// simpler is how schedules are shrunk.
 var simpler = storm.Simpler[hit]{What: hit.smaller}
 
 // someTime draws from 0 to 33 s; most are to the millisecond.
@@ -86,7 +86,7 @@ func codeOf(all schedule, clients int) (lines []string) {
 	return lines
 }
 
-// sparedBy returns those of some clients that nothing happens to.
+// sparedBy returns the clients that no fault affects.
 func sparedBy(all schedule, clients int) (spared []int) {
 	for i := range clients {
 		if !slices.ContainsFunc(all, func(x storm.Fault[hit]) bool { return kinds[x.What.kind].ofServer() || x.What.client == i }) {
@@ -144,7 +144,7 @@ var kinds = []kind{
 	{Kind: storm.CrossTraffic},
 }
 
-// fault makes a fault of the kind.
+// fault returns a fault of the kind.
 func (k kind) fault(s *Stage, p *Peer) *sim.Fault {
 	if k.own != nil {
 		return k.own(s, p)

@@ -21,12 +21,12 @@ const (
 	peerGrowth   = 8 // a client has few connections
 )
 
-// labelKey is under which profiles of goroutines say whose they are.
+// labelKey is the label by which profiles of goroutines tell whose they are.
 const labelKey = "squall"
 
 var owners atomic.Int64 // so far, so that each has a label of its own
 
-// An owner is whose goroutines some are, by a label that goroutines hand on to those that they start.
+// An owner labels goroutines as its own. Goroutines pass the label on to those that they start.
 type owner struct {
 	label  string
 	labels context.Context
@@ -40,7 +40,8 @@ func newOwner() owner {
 // take makes the calling goroutine, which must be about to end, the owner's.
 func (o owner) take() { pprof.SetGoroutineLabels(o.labels) }
 
-// A census is what everybody has at a time, by the names of hosts.
+// A census is the number of goroutines and connections of each host at a time,
+// by host name.
 type census struct {
 	at                      time.Duration
 	goroutines, connections map[string]int
@@ -66,11 +67,11 @@ func (s *Stage) Census() {
 	s.counts = append(s.counts, now)
 }
 
-// openConnection is a connection that its process has not closed: what the system keeps for a minute
-// after that has no owner.
+// openConnection matches a connection that its process has not closed. A connection that the system
+// keeps for a minute after that belongs to nobody.
 var openConnection = regexp.MustCompile(`ESTABLISHED|CLOSE_WAIT`)
 
-// goroutines counts those of the process by their labels.
+// goroutines counts the goroutines of the process by their labels.
 func goroutines() map[string]int {
 	var profile bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&profile, 1)
@@ -89,7 +90,7 @@ func goroutines() map[string]int {
 
 var labelLine = regexp.MustCompile(`^# labels:.*"` + labelKey + `":"([^"]*)"`)
 
-// judgeCounts compares the first census with those after it.
+// judgeCounts compares the first census with the later ones.
 func (s *Stage) judgeCounts(f *findings) {
 	if len(s.counts) == 0 {
 		return

@@ -62,7 +62,7 @@ func (w *World) greet(c *Client) {
 // virtual time.
 const busyTime = 10 * time.Second
 
-// restart restarts the server and waits until it is there.
+// restart restarts the server and waits until it listens.
 func (s *Stage) restart() {
 	s.Server.Restart()
 	s.await()

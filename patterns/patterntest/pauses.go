@@ -7,7 +7,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// pauses returns when the processes of a host were frozen, in the order of time. The last one may have no end.
+// pauses returns when the processes of a host were frozen, in order of time. The last pause can be
+// unfinished.
 func (s *Stage) pauses(host string) (all []span) {
 	under, down := 0, false // way; the host, which has no processes then
 	for e := range s.Net.Trace().Events() {
@@ -39,7 +40,8 @@ func (s *Stage) pauses(host string) (all []span) {
 	return all
 }
 
-// late says whether a time is beyond a caller's patience with a call. A process that is frozen when that ends tells nobody anything before it goes on.
+// late reports whether a time is later than a call may end. A process that is frozen when the call
+// times out cannot report that before it resumes.
 func (w *CallWorld) late(x *call, at time.Duration) bool {
 	until := x.wait + w.overtime()
 	if at <= until {

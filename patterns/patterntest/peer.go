@@ -27,8 +27,8 @@ type Peer struct {
 	starts []time.Duration // when its process began to run
 }
 
-// run makes the peer's host, over a good link, and runs the client there. Once it is there its
-// link is to become what [Stage.Link] wants.
+// run creates the peer's host, with a good link, and runs the client there. The caller must
+// replace the link by [Stage.Link]'s once the client is connected.
 func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *sim.Host) error) {
 	p.Name, p.Host, p.stage, p.owner = name, s.Net.Host(name), s, newOwner()
 	if !s.onLoopback {
@@ -72,7 +72,7 @@ func (p *Peer) Return() {
 	p.process.again()
 }
 
-// beganAnew says whether the client was started, or opened a connection, within a time.
+// beganAnew reports whether the client started, or opened a connection, within a time.
 func (p *Peer) beganAnew(from, to time.Duration) bool {
 	p.mu.Lock()
 	starts := slices.Clone(p.starts)
@@ -80,7 +80,7 @@ func (p *Peer) beganAnew(from, to time.Duration) bool {
 	return slices.ContainsFunc(append(starts, p.stage.dials()[p.Name]...), func(at time.Duration) bool { return at > from && at <= to })
 }
 
-// left returns when the client stopped, as it was asked to; 0: it runs.
+// left returns when the client stopped after it was asked to; 0: it runs.
 func (p *Peer) left() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

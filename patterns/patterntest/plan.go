@@ -10,22 +10,22 @@ import (
 	"github.com/squall-sim/squall/internal/storm"
 )
 
-// A plan is what the storms of both contracts have in common: so many clients, what goes wrong when, and what the
-// clients do or have done to them meanwhile.
+// A plan is the common part of the storms of both contracts: the number of clients, the schedule of
+// faults, and the bursts of activity in the meantime.
 type plan[B row] struct {
 	clients int
 	faults  schedule
 	bursts  []B
 }
 
-// A row is what a burst is made of: many of one kind.
+// A row is a series of equal items, of which bursts consist.
 type row interface {
 	comparable
 	lasting() time.Duration
 	many() int
 }
 
-// A pace is when the things of a burst happen: one each interval, after a pause.
+// A pace is the timing of a burst: one item each interval, after a pause.
 type pace struct {
 	pause, every time.Duration
 	count        int
@@ -34,7 +34,7 @@ type pace struct {
 func (p pace) lasting() time.Duration { return p.pause + time.Duration(p.count)*p.every }
 func (p pace) many() int              { return p.count }
 
-// smaller yields plans that are simpler. easier returns bursts that are simpler, the simplest first.
+// smaller yields simpler plans. easier returns simpler bursts, the simplest first.
 func (p plan[B]) smaller(easier func(B) []B) iter.Seq[plan[B]] {
 	return func(yield func(plan[B]) bool) {
 		if p.clients > 1 {
@@ -72,8 +72,8 @@ func (p plan[B]) smaller(easier func(B) []B) iter.Seq[plan[B]] {
 	}
 }
 
-// easier returns what is simpler than a burst: with fewer things, with some of what is particular to it left out, and after
-// pauses of whole units. pace returns that of a burst.
+// easier returns simpler variants of a burst: with fewer items, with some of its peculiarities
+// removed, and with pauses in whole units. pace returns the pace of a burst.
 func easier[B row](b B, pace func(*B) *pace, without ...func(c *B)) (all []B) {
 	try := func(change func(c *B)) {
 		c := b
@@ -93,7 +93,7 @@ func easier[B row](b B, pace func(*B) *pace, without ...func(c *B)) (all []B) {
 	return all
 }
 
-// rest is how long the last fault lasts after the last burst.
+// rest returns how long the last fault lasts after the last burst.
 func (p plan[B]) rest() time.Duration {
 	var passed time.Duration
 	for _, b := range p.bursts {
@@ -102,7 +102,8 @@ func (p plan[B]) rest() time.Duration {
 	return max(0, p.faults.Over()-passed)
 }
 
-// size says in words how much there is, of a client and of a thing.
+// size returns the numbers of clients, faults and items in words. client and
+// thing name a client and an item.
 func (p plan[B]) size(client, thing string) string {
 	things := 0
 	for _, b := range p.bursts {
@@ -111,7 +112,7 @@ func (p plan[B]) size(client, thing string) string {
 	return count.Of(p.clients, client, client+"s") + ", " + count.Of(len(p.faults), "fault", "faults") + " and " + count.Of(things, thing, thing+"s")
 }
 
-// speaksOf says whether some lines of code use the variable of a client.
+// speaksOf reports whether some lines of code use the variable of a client.
 func speaksOf(lines []string, client int) bool {
 	return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, phone(client)+".") })
 }

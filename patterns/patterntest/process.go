@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stopTime is how long a process may take to stop when it is asked to. Docker
-// grants a container as much by default (docker stop).
+// stopTime is how long a process may take to stop when it is asked to. It is
+// the default of docker stop.
 const stopTime = 10 * time.Second
 
 // A process can be asked to stop, while its host works, and started again.
@@ -18,7 +18,7 @@ type process struct {
 	rest  chan struct{}      // not nil: it was asked to stop; closed by again
 }
 
-// run runs f until ctx is done, again after each stop.
+// run runs f until ctx is done, and again after each stop.
 func (p *process) run(ctx context.Context, f func(ctx context.Context) error) error {
 	for {
 		if rest := p.resting(); rest != nil {
@@ -53,7 +53,7 @@ func (p *process) resting() chan struct{} {
 	return p.rest
 }
 
-// ask asks the process to stop and says whether it did within d.
+// ask asks the process to stop and reports whether it did within d.
 func (p *process) ask(d time.Duration) bool {
 	p.mu.Lock()
 	if p.rest != nil || p.stop == nil {

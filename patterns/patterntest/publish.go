@@ -23,7 +23,7 @@ type publication struct {
 	upSince      time.Duration // if it failed: since when the server ran; -1: it did not
 }
 
-// A content is what is published, and how.
+// A content is an event to publish, and how to publish it.
 type content struct {
 	data string
 	ttl  time.Duration // 0: for ever
@@ -32,10 +32,10 @@ type content struct {
 	from *Publisher    // whose outbox it is in; nil: Publish is called for it
 }
 
-// isFor says whether a client may see the event.
+// isFor reports whether a client may see the event.
 func (p *publication) isFor(c *Client) bool { return p.to == "" || p.to == c.as }
 
-// expired says whether the event's time is over at t.
+// expired reports whether the event has expired at t.
 func (p *publication) expired(t time.Duration) bool { return p.ttl > 0 && t > p.at+p.ttl }
 
 func (p *publication) accepted() bool { return p.ended > 0 && p.err == nil }
@@ -82,7 +82,7 @@ func (w *World) PublishAtOnce(count int) {
 
 func numbered(nth int) string { return fmt.Sprintf("e%d", nth) }
 
-// filled is numbered, filled up to a size.
+// filled is numbered, padded to a size.
 func filled(nth, size int) string {
 	name := numbered(nth)
 	return name + strings.Repeat(".", max(0, size-len(name)))
@@ -187,7 +187,7 @@ func (w *World) PublishBefore(count int) {
 
 const beforeName = "#"
 
-// wasBefore says whether an event is one of [World.PublishBefore].
+// wasBefore reports whether an event is one of [World.PublishBefore].
 func (w *World) wasBefore(data string) bool {
 	name, ok := strings.CutPrefix(data, beforeName)
 	nth, err := strconv.ParseInt(name, 36, 64)
@@ -219,8 +219,8 @@ func (w *World) Meanwhile(publish, play func()) {
 	done.Wait()
 }
 
-// publish publishes one event, the nth of the world. A Publish that does not return in
-// time is left alone, so that the story goes on.
+// publish publishes one event, the nth of the world. It does not wait for a Publish
+// that does not return in time, so that the story continues.
 func (w *World) publish(what func(nth int) content) {
 	p := w.begin(what)
 	done := make(chan struct{})
@@ -233,7 +233,7 @@ func (w *World) publish(what func(nth int) content) {
 	w.measure()
 }
 
-// begin notes that an event is about to be published.
+// begin records that an event is about to be published.
 func (w *World) begin(what func(nth int) content) *publication {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -261,7 +261,7 @@ func (w *World) begin(what func(nth int) content) *publication {
 	return p
 }
 
-// firstSince returns the first place of a text among those that a client is to get, counted from there.
+// firstSince returns the first place of a text from since on, counted from since.
 func (w *World) firstSince(place, since int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -271,7 +271,7 @@ func (w *World) firstSince(place, since int) int {
 	return place - since
 }
 
-// copies returns how many events of one text were published.
+// copies returns how many events with one text were published.
 func (w *World) copies(data string) (count int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -285,10 +285,11 @@ func (w *World) copies(data string) (count int) {
 	return count
 }
 
-// places are where, in the order of publication, a text came first and last.
+// places are where, in the order of publication, a text was published first and
+// last.
 type places struct{ first, last int }
 
-// call publishes an event and notes what became of that.
+// call publishes an event and records the result.
 func (w *World) call(p *publication) {
 	var err error
 	switch {
@@ -308,7 +309,7 @@ func (w *World) call(p *publication) {
 	p.ended, p.err, p.took, p.upSince = w.stamp, err, w.Net.Elapsed()-p.at, since
 }
 
-// mayRefuse says whether a system may have reasons of its own not to take an event.
+// mayRefuse reports whether a system may refuse an event because of its data.
 func (w *World) mayRefuse(data string) bool {
 	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
 	return data == "" || len(data) > w.system.MaxEvent || !utf8.ValidString(data) || strings.ContainsFunc(data, control)
@@ -326,7 +327,7 @@ func (w *World) within(done <-chan struct{}) bool {
 	}
 }
 
-// measure notes what the server holds, if that is too much for the clients that there are.
+// measure records what the server holds, if that is too much for the number of clients.
 func (w *World) measure() {
 	if w.system.Held == nil {
 		return
@@ -334,14 +335,14 @@ func (w *World) measure() {
 	held, peers := w.system.Held(), w.population()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A server that passes on an event has it in hand, in its own form and in that of the wire.
+	// A server that is passing on an event holds it twice, in its own form and as encoded for the wire.
 	limit := max(w.system.MaxHeld, 2*w.largest) * peers
 	if held > limit && held > w.held {
 		w.held, w.heldAt, w.heldLimit = held, w.Net.Elapsed(), limit
 	}
 }
 
-// expected returns what was published since a client is there.
+// expected returns what was published since a client connected.
 func (w *World) expected(c *Client) []publication {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -352,9 +353,9 @@ func (w *World) expected(c *Client) []publication {
 	return all
 }
 
-// missing calls f for the accepted events that the client did not get, other than those
-// before a gap that it was notified of, until f returns false. If fewer came than were published with
-// one text, the last of these are missing.
+// missing calls f for each accepted event that the client did not get, except events before a gap
+// of which it was notified, until f returns false. If a text arrived less often than it was
+// published, its last publications are missing.
 func (w *World) missing(c *Client, f func(p *publication) bool) {
 	now := w.Net.Elapsed()
 	w.mu.Lock()
@@ -396,16 +397,18 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	}
 }
 
-// newest are the places of the newest events of keys that a client has, or that a group of workers has handled.
+// newest are the places of the newest events, by key, that a client has or that a group of workers
+// has handled.
 type newest map[string]int
 
-// makesUpFor says whether who has these can do without an older one.
+// makesUpFor reports whether one of these replaces an older event.
 func (n newest) makesUpFor(p *publication) bool {
 	place, there := n[p.key]
 	return there && p.place < place
 }
 
-// newestOfKeys returns them, of those published since, if they make up for the older ones. The world is locked.
+// newestOfKeys returns the newest events published since then, if the system conflates. The world
+// is locked.
 func (w *World) newestOfKeys(since int, has func(data string) bool) newest {
 	if !w.system.Conflates || !w.keyed {
 		return nil

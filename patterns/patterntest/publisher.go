@@ -103,10 +103,10 @@ func (p *Publisher) Accepted(id string) {
 	}
 }
 
-// notYet is the stamp of an event in an outbox that no process has looked at.
+// notYet is the stamp of an event in an outbox that no process has seen yet.
 const notYet = math.MaxInt
 
-// sends notes that a publisher has an event in hand.
+// sends records that a publisher has taken an event from its outbox.
 func (w *World) sends(p *publication) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +116,7 @@ func (w *World) sends(p *publication) {
 	}
 }
 
-// accepts notes that a publisher knows that an event was accepted.
+// accepts records that a publisher knows that an event was accepted.
 func (w *World) accepts(p *publication) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +124,7 @@ func (w *World) accepts(p *publication) {
 	p.ended, p.took = w.stamp, w.Net.Elapsed()-p.at
 }
 
-// sent says whether all outboxes are empty.
+// sent reports whether all outboxes are empty.
 func (w *World) sent() bool {
 	for _, p := range w.publishers {
 		p.mu.Lock()
@@ -143,7 +143,7 @@ func (w *World) mayComeTwice(p *publication) bool {
 	return p.from != nil && w.system.Publishers.Remembers > 0 && (p.ended == 0 || p.took >= w.system.Publishers.Remembers)
 }
 
-// judgeOutboxes looks at what publishers could not get rid of.
+// judgeOutboxes looks for events that publishers could not deliver.
 func (w *World) judgeOutboxes(f *findings) {
 	for _, p := range w.publishers {
 		p.mu.Lock()

@@ -25,11 +25,12 @@ type Replica struct {
 	stopped []time.Duration // after each of asked, or killed
 }
 
-// A serveFunc serves on h until ctx is done: the server was asked to stop, or has crashed. life is done
-// when it has crashed.
+// A serveFunc serves on h until ctx is done, because the server was asked to stop or has crashed.
+// life is done only when it has crashed.
 type serveFunc func(ctx, life context.Context, h *sim.Host) error
 
-// serve makes the host of a server and runs it there. f is called again after each stop.
+// serve creates the host of a server and runs the server there. f is called again after
+// each stop.
 func (s *Stage) serve(name string, f serveFunc) *Replica {
 	r := &Replica{Name: name, Host: s.Net.Host(name), stage: s, owner: newOwner()}
 	s.servers = append(s.servers, r)
@@ -43,7 +44,7 @@ func (s *Stage) serve(name string, f serveFunc) *Replica {
 	return r
 }
 
-// begins notes a run of the server, until ctx is done.
+// begins records a run of the server, which lasts until ctx is done.
 func (r *Replica) begins(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +57,8 @@ func (r *Replica) begins(ctx context.Context) {
 	})
 }
 
-// runsSince returns since when the server runs, or -1 if it does not.
+// runsSince returns when the current run of the server began, or -1 if it does
+// not run.
 func (r *Replica) runsSince() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,14 +68,14 @@ func (r *Replica) runsSince() time.Duration {
 	return r.upSince
 }
 
-// lastStart returns when the server began last.
+// lastStart returns when the server last started.
 func (r *Replica) lastStart() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.starts[len(r.starts)-1]
 }
 
-// startsUntil returns how often the server has started until then.
+// startsUntil returns how often the server has started by a time.
 func (r *Replica) startsUntil(at time.Duration) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,25 +14,26 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// stormSeeds are those of the storms that Delivery draws unless the environment says
-// otherwise.
+// stormSeeds are the seeds of the storms that Delivery draws unless the environment
+// sets others.
 var stormSeeds = []uint64{1, 2, 3, 4}
 
-// A drawn storm can be played by the contract that draws it, told to people, and made smaller.
+// A drawnStorm can be played by the contract that draws it, printed, and shrunk.
 type drawnStorm[S any] interface {
 	size() string         // what happens in it, counted
 	code() string         // of its story, as Go
 	smaller() iter.Seq[S] // simpler storms, those that leave out most first
 }
 
-// shrinkTime is for how much real time a storm that finds something is made smaller.
+// shrinkTime is how much real time is spent on shrinking a failing storm.
 var shrinkTime = 30 * time.Second
 
-// A judge plays a storm on a network. folder is for what the server keeps on disk. Nil: there is nothing to judge.
+// A judge plays a storm on a network. folder is for what the server keeps on disk. A nil result
+// means that there is nothing to judge.
 type judge[S drawnStorm[S]] func(n *sim.Network, folder string, s S) performed
 
-// search draws a storm from each seed. The first that finds something is made smaller
-// and ends the search; the text says what it was.
+// search draws a storm from each seed. The first that fails is shrunk and ends the
+// search; the returned text describes it.
 func search[S drawnStorm[S]](t *testing.T, draw func(seed uint64) S, play judge[S], seeds []uint64) string {
 	t.Helper()
 	for nth, seed := range seeds {
@@ -45,14 +46,14 @@ func search[S drawnStorm[S]](t *testing.T, draw func(seed uint64) S, play judge[
 	return ""
 }
 
-// found is what a storm did to a system.
+// found is the outcome of a storm.
 type found struct {
 	breaches []Breach
 	err      error // the breaches, or something else that is wrong, with the network's report
 	trace    uint64
 }
 
-// same says whether another storm found the same promise broken.
+// same reports whether another storm broke the same promise.
 func (f found) same(other found) bool {
 	if len(f.breaches) == 0 || len(other.breaches) == 0 {
 		return f.err != nil && other.err != nil && len(f.breaches) == len(other.breaches)
@@ -83,8 +84,8 @@ func (play judge[S]) try(t *testing.T, seed uint64, s S) (f found) {
 	return f
 }
 
-// shrink looks for the smallest storm that finds the same, and says what it found: as long as one of those that are
-// simpler does, it goes on from there.
+// shrink looks for the smallest storm that fails in the same way, and describes it. As long as a
+// simpler storm fails, it continues from that one.
 func (play judge[S]) shrink(t *testing.T, seed uint64, s S, first found) string {
 	t.Helper()
 	patience := shrinkTime

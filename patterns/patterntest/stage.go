@@ -46,7 +46,8 @@ type Stage struct {
 
 type span struct{ from, to time.Duration }
 
-// start makes the host of the server and runs it there. serve is called again after each stop.
+// start creates the host of the server and runs the server there. serve is called again after
+// each stop.
 func (s *Stage) start(n *sim.Network, onLoopback bool, serve serveFunc) {
 	s.Net, s.onLoopback, s.link = n, onLoopback, netem.Config{Delay: Transit}
 	s.Server = s.serve("server", serve).Host
@@ -59,16 +60,17 @@ func (s *Stage) population() int {
 	return len(s.peers)
 }
 
-// runsSince returns since when the server runs, or -1 if it does not.
+// runsSince returns when the current run of the server began, or -1 if it does
+// not run.
 func (s *Stage) runsSince() time.Duration { return s.servers[0].runsSince() }
 
-// startsUntil returns how often the server has started until then.
+// startsUntil returns how often the server has started by a time.
 func (s *Stage) startsUntil(at time.Duration) int { return s.servers[0].startsUntil(at) }
 
 // Redeploy is [Replica.Redeploy] for the first server.
 func (s *Stage) Redeploy() { s.servers[0].Redeploy() }
 
-// overstayed notes that a process did not stop.
+// overstayed records that a process did not stop in time.
 func (s *Stage) overstayed(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +128,7 @@ func (s *Stage) settle(patience time.Duration, complete func() bool, meanwhile f
 	s.Sleep(soon) // what arrives twice arrives soon
 }
 
-// judgeStops looks at who was asked to stop.
+// judgeStops checks the processes that were asked to stop.
 func (s *Stage) judgeStops(f *findings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// changes applies an execution to a state, and returns what that makes of it, with the answer, which tells it.
+// changes applies an execution to a state, and returns the next state and the answer, which
+// contains it.
 func (w *CallWorld) changes(e *execution, state string) (next, answer string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -23,7 +24,8 @@ func (w *CallWorld) changes(e *execution, state string) (next, answer string) {
 	return next, e.answer
 }
 
-// on returns what a question makes of a state: the entries of an object, a space before each.
+// on returns the next state after a question: the entries of an object, with a space before
+// each.
 func (q Question) on(state, id string) string {
 	switch {
 	case q.Read:
@@ -36,7 +38,7 @@ func (q Question) on(state, id string) string {
 
 func shownState(state string) string { return "[" + strings.TrimPrefix(state, " ") + "]" }
 
-// stateIn returns the state that an answer tells.
+// stateIn returns the state that an answer contains.
 func stateIn(answer string) (state string, ok bool) {
 	_, rest, _ := strings.Cut(answer, "[")
 	list, _, ok := strings.Cut(rest, "]")
@@ -80,7 +82,8 @@ func (w *CallWorld) judgeState(f *findings) {
 	}
 }
 
-// visit is a call as its caller saw it; under a key, as the first of its callers that was told.
+// visit returns a call as its caller saw it. For calls with one key, it is as the first caller
+// with an answer saw it.
 func (x *call) visit() visit {
 	t := visit{x: x, at: x.at, end: math.MaxInt64}
 	for _, y := range x.of.calls {
@@ -91,7 +94,7 @@ func (x *call) visit() visit {
 	return t
 }
 
-// judgeObject says at which answer no order explains any more what was told until then.
+// judgeObject finds the first answer that no order of the calls until then explains.
 func (w *CallWorld) judgeObject(name string, all []visit, f *findings) {
 	if linearizable, _ := inSomeOrder(all); linearizable {
 		return
@@ -113,7 +116,8 @@ func (w *CallWorld) judgeObject(name string, all []visit, f *findings) {
 	f.addAt(t.end, Linearizable, t.x.by.Name, "%s", text)
 }
 
-// until returns the visits that had begun at a time, with what was known by then.
+// until returns the visits that had begun at a time, with the answers known by
+// then.
 func until(all []visit, at time.Duration) (some []visit) {
 	for _, t := range all {
 		if t.end > at {
@@ -126,10 +130,12 @@ func until(all []visit, at time.Duration) (some []visit) {
 	return some
 }
 
-// artifacts is the environment variable with the folder in which failures leave what is too large for a log, as package sim's do.
+// artifacts is the environment variable that names the folder for output of failures that is too
+// large for a log, as for package sim.
 const artifacts = "SQUALL_ARTIFACTS"
 
-// draw leaves a picture of a history in a file, if there is a folder for it, and returns its name.
+// draw writes a picture of a history to a file, if there is a folder for it, and returns the
+// file's name.
 func (w *CallWorld) draw(name string, all []visit) (file string) {
 	folder := os.Getenv(artifacts)
 	if folder == "" || folder == "off" {
@@ -147,13 +153,13 @@ func (w *CallWorld) draw(name string, all []visit) (file string) {
 	return file
 }
 
-// inSomeOrder says whether there is an order that explains what was told.
+// inSomeOrder reports whether some order of the calls explains all answers.
 func inSomeOrder(all []visit) (bool, porcupine.LinearizationInfo) {
 	seen := seenIn(all)
 	var operations []porcupine.Operation
 	var lanes []time.Duration // of the picture: when each is free
 	for _, t := range all {
-		// Who has not been told, and whose entry nobody has seen, may come after all others.
+		// A call without an answer, whose entry nobody has seen, may come after all others.
 		if !t.known && (t.x.question.Read || !t.x.question.Clear && !slices.ContainsFunc(seen, func(s string) bool { return strings.Contains(s+" ", " "+t.x.of.id+" ") })) {
 			continue
 		}
@@ -168,7 +174,7 @@ func inSomeOrder(all []visit) (bool, porcupine.LinearizationInfo) {
 	return result == porcupine.Ok, info
 }
 
-// seenIn returns the states that were told.
+// seenIn returns the states in the answers.
 func seenIn(all []visit) (seen []string) {
 	for _, t := range all {
 		if t.known {
@@ -178,7 +184,7 @@ func seenIn(all []visit) (seen []string) {
 	return seen
 }
 
-// model is an object: a list of entries.
+// model is the model of an object: a list of entries.
 func model(all []visit) porcupine.Model {
 	seen := seenIn(all)
 	return porcupine.Model{
@@ -189,7 +195,7 @@ func model(all []visit) porcupine.Model {
 			if t.known {
 				return next == t.state, next
 			}
-			// One that was not told has made what somebody saw, or the beginning of it: otherwise it is as if it came last.
+			// A call without an answer led to a state that somebody saw, or to a prefix of one. Otherwise it can be taken to come last.
 			return t.x.question.Clear || slices.ContainsFunc(seen, func(s string) bool { return strings.HasPrefix(s+" ", next+" ") }), next
 		},
 		DescribeOperation: func(input, _ any) string {

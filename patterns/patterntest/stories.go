@@ -28,7 +28,7 @@ func Stories() []Story {
 		keyStories(), nameStories(), workStories(), publisherStories())
 }
 
-// stories are made one after the other.
+// stories are added one after another.
 type stories []Story
 
 func (all *stories) add(name, reason string, play func(w *World)) {

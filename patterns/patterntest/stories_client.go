@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// clientStories are about a client that ends and comes back.
+// clientStories are about a client that stops and comes back.
 func clientStories() (all stories) {
 	all.add("the client restarts while the server is frozen", "when the server resumes, it finds the packets of the old and the new client together, and must not confuse the two", func(w *World) {
 		c := w.Client("phone")

@@ -2,7 +2,7 @@ package patterntest
 
 import "time"
 
-// expiryStories are about events that live for a while only.
+// expiryStories are about events that expire.
 func expiryStories() (all stories) {
 	all = append(all, Story{
 		Name: "events expire while the client is away", Reason: "an expired event must not be delivered, nor delay the events that have not expired",
@@ -54,5 +54,5 @@ func expiryStories() (all stories) {
 	return all
 }
 
-// expires says whether a system has events that live for a while only.
+// expires reports whether a system has events that expire.
 func expires(s System) bool { return s.PublishFor != nil }

@@ -43,7 +43,7 @@ func keyStories() (all stories) {
 	return all
 }
 
-// nameStories are about who a client is.
+// nameStories are about the identity of clients.
 func nameStories() (all stories) {
 	isPrivate := func(s System) bool { return s.PublishTo != nil }
 	all.add("events for one client alone", "a private event must not reach another client, even one that subscribes to everything or has a similar name", func(w *World) {

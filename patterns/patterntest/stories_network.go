@@ -46,7 +46,7 @@ func reachStories() (all stories) {
 			w.Sleep(5 * time.Second)
 		}
 	})
-	// Longer than anybody's timeout: TCP brings what is lost for a moment.
+	// Longer than any timeout, because TCP repairs a short loss.
 	all.add("the answer is lost", "sent does not mean received: the server learns of the loss only from the client's next position", func(w *World) {
 		c := w.Client("phone")
 		w.Census()

@@ -66,7 +66,7 @@ func publisherStories() (all stories) {
 	return all
 }
 
-// shortOutage is how long an answer may be lost without that the server forgets what it accepted.
+// shortOutage is how long answers can be lost without the server forgetting what it accepted.
 func (w *World) shortOutage() time.Duration {
 	if r := w.system.Publishers.Remembers; r > 0 {
 		return min(50*time.Second, r/2)

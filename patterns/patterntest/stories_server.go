@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// serverStories are about a server that ends and comes back.
+// serverStories are about a server that stops and comes back.
 func serverStories() (all stories) {
 	all.add("the server crashes and comes back", "accepted events must survive, or clients must be notified of the loss", func(w *World) {
 		w.Client("phone")
@@ -108,5 +108,5 @@ func serverStories() (all stories) {
 	return all
 }
 
-// What a frozen process has missed it does at one instant.
+// A process that was frozen does everything that it missed at one instant.
 const overdue = "which of its overdue timers and of the packets that wait a process comes to first when it goes on"

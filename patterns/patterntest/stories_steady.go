@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// steadyStories are about a network and hosts with nothing wrong.
+// steadyStories are about a good network and hosts without faults.
 func steadyStories() (all stories) {
 	all.add("a quiet day", "the basic case: a system that fails here fails everywhere", func(w *World) {
 		w.PromptFor(w.Client("phone"))
@@ -107,8 +107,8 @@ func ofAnyBytes(w *World) {
 		"\x01\x1b[31m\x7f", "tab\vfeed\f", "\ufeffmark", "\ufffd?", "\u200b", "null", "0", "[]", "\xf0\x9f\x8c", "\U0010ffff", "e\u0301", ".", "\\u0041", "%00", "+OK\r\n", "--", text(30_000))
 }
 
-// text returns size bytes of text of which no part is like another, and most characters have
-// several bytes, so that a cut at any place shows.
+// text returns size bytes of text in which no two parts are alike and most characters have
+// several bytes, so that any truncation is visible.
 func text(size int) string {
 	var b strings.Builder
 	for i := 0; b.Len() < size; i++ {

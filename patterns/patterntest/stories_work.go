@@ -130,7 +130,7 @@ func workStories() (all stories) {
 
 var errHandler = errors.New("the handler fails")
 
-// takes is a handler that needs so long for each event.
+// takes returns a handler that takes d for each event.
 func takes(d time.Duration) Handler {
 	return func(ctx context.Context, _ string, _ int) error { return retry.Sleep(ctx, d) }
 }

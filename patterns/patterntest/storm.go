@@ -12,21 +12,22 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A deliveryStorm is what goes wrong when, and what is published meanwhile, drawn at random.
+// A deliveryStorm is a randomly drawn schedule of faults, and of events published in the
+// meantime.
 type deliveryStorm struct {
 	plan[burst]
 	work bool // the clients are workers
 }
 
-// A burst is a row of events, after a pause.
+// A burst is a series of events after a pause.
 type burst struct {
 	pace
 	size int
 	ttl  time.Duration // 0: for ever
 }
 
-// drawStorm draws some minutes of trouble, which ends within five minutes of its last
-// beginning.
+// drawStorm draws some minutes of trouble. All faults end within five minutes of the
+// beginning of the last one.
 func drawStorm(seed uint64) deliveryStorm {
 	d := storm.NewDraws(seed)
 	s := deliveryStorm{plan: plan[burst]{clients: 1 + d.Below(3)}}
@@ -48,7 +49,7 @@ func drawStorm(seed uint64) deliveryStorm {
 	return s
 }
 
-// smaller yields storms that are simpler.
+// smaller yields simpler storms.
 func (s deliveryStorm) smaller() iter.Seq[deliveryStorm] {
 	return func(yield func(deliveryStorm) bool) {
 		for p := range s.plan.smaller(burst.smaller) {
@@ -59,7 +60,7 @@ func (s deliveryStorm) smaller() iter.Seq[deliveryStorm] {
 	}
 }
 
-// smaller returns bursts that are simpler, the simplest first.
+// smaller returns simpler bursts, the simplest first.
 func (b burst) smaller() []burst {
 	return easier(b, func(c *burst) *pace { return &c.pace },
 		func(c *burst) { c.size = 0 },
@@ -67,7 +68,8 @@ func (b burst) smaller() []burst {
 	)
 }
 
-// drawStormOfWork draws the same storm for workers, who share events with keys if the system has groups.
+// drawStormOfWork draws the same storm for workers. If the system has groups, they share events
+// with keys.
 func drawStormOfWork(seed uint64) deliveryStorm {
 	s := drawStorm(seed)
 	s.work = true
@@ -92,7 +94,7 @@ func (s deliveryStorm) story(name string) Story {
 	}
 }
 
-// play is what code says.
+// play does what code prints.
 func (s deliveryStorm) play(w *World) {
 	var clients []*Client
 	if s.work {
@@ -124,7 +126,7 @@ func (s deliveryStorm) play(w *World) {
 	w.Sleep(s.rest())
 }
 
-// stormKeys is how many keys events of a storm have.
+// stormKeys is the number of keys of a storm's events.
 const stormKeys = 7
 
 // workersOf returns the group of a worker.
@@ -184,8 +186,8 @@ func (s deliveryStorm) code() string {
 	return b.String()
 }
 
-// spared returns the clients that no fault meets, so that all must reach them in time. A
-// burst that TCP takes several round trips for is over the bound of many systems.
+// spared returns the clients that no fault affects, which every event must reach in
+// time. A burst that takes TCP several round trips exceeds the bound of many systems.
 func (s deliveryStorm) spared() []int {
 	for _, b := range s.bursts {
 		if b.every < 30*time.Millisecond && b.count*max(b.size, 100) > 8000 {
@@ -197,7 +199,7 @@ func (s deliveryStorm) spared() []int {
 
 func (s deliveryStorm) size() string { return s.plan.size("client", "event") }
 
-// weather puts a system, which may have workers, through storms.
+// weather runs a system, which may have workers, in storms.
 func weather(t *testing.T, newSystem NewSystem, workers bool) {
 	t.Helper()
 	seeds, err := sim.Seeds(stormSeeds...)
@@ -215,7 +217,7 @@ func weather(t *testing.T, newSystem NewSystem, workers bool) {
 	}
 }
 
-// searchWork puts the workers of a system through the storms of some seeds, if it has any.
+// searchWork runs the workers of a system, if it has any, in the storms of some seeds.
 func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
 	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s deliveryStorm) performed {
@@ -227,7 +229,7 @@ func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	}, seeds)
 }
 
-// searchDelivery puts a system through the storms of some seeds.
+// searchDelivery runs a system in the storms of some seeds.
 func searchDelivery(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
 	return search(t, drawStorm, func(n *sim.Network, folder string, s deliveryStorm) performed {

@@ -53,7 +53,8 @@ func (a *App) Stream(ctx context.Context, data string, more io.Reader, into io.W
 	return err
 }
 
-// answers writes a stream: a part for each that the caller says, and then the others.
+// answers writes a stream: one part for each part of the question, and then the
+// others.
 func (a *App) answers(ctx context.Context, e *execution, more io.Reader, into io.Writer) error {
 	q := e.of.question
 	if q.Said > 0 {
@@ -93,17 +94,18 @@ func (a *App) sends(ctx context.Context, e *execution, into io.Writer) error {
 	return ctx.Err()
 }
 
-// part returns a part of an execution's answer, a line.
+// part returns a part of an execution's answer, which is a line.
 func (e *execution) part(nth int) string {
 	return asLine(fmt.Sprintf("part %d of answer %d to %s", nth, e.nth, e.of.id), nth, e.of.question.Answer)
 }
 
-// saidPart returns what a caller says beyond the beginning of its question, a line.
+// saidPart returns a further part of a question, which is a line.
 func (s *subject) saidPart(nth int) string {
 	return asLine(fmt.Sprintf("part %d of %s", nth, s.id), nth, s.question.Size)
 }
 
-// asLine makes a line of a text, filled up to a size with what is in no other line.
+// asLine returns a text as a line, padded to a size with text that is in no other
+// line.
 func asLine(text string, nth, size int) string {
 	if n := size - len(text) - 1; n > 0 {
 		unit := fmt.Sprintf(" %d", nth)
@@ -112,7 +114,7 @@ func asLine(text string, nth, size int) string {
 	return text + "\n"
 }
 
-// sends notes how much a server has taken of the next part of a stream.
+// sends records how much of the next part of a stream a server has written.
 func (w *CallWorld) sends(e *execution, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +126,7 @@ func (w *CallWorld) sends(e *execution, n int) {
 	}
 }
 
-// hears notes what a server has heard next of a question.
+// hears records what a server has read next of a question.
 func (w *CallWorld) hears(e *execution, said string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,15 +141,16 @@ func (w *CallWorld) hears(e *execution, said string, err error) {
 	}
 }
 
-// isStream says whether the answer is one.
+// isStream reports whether the answer is a stream.
 func (q Question) isStream() bool { return q.Parts > 0 || q.Said > 0 }
 
-// takes is how long a server works on it, and its caller on a stream.
+// takes returns how long the server works on it, plus how long the caller takes
+// to read a stream.
 func (q Question) takes() time.Duration {
 	return q.Work + time.Duration(q.Parts+q.Said)*(q.Every+q.Slow)
 }
 
-// streaming makes of a question what the service can take.
+// streaming removes from a question what the service does not support.
 func (q Question) streaming(s *Streams) Question {
 	switch {
 	case s == nil:

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// judgeStrays looks for what a caller has taken of the answers to other calls, and notes whose went astray.
+// judgeStrays looks for parts of answers to other calls in what a caller has read, and records
+// whose answers went elsewhere.
 func (w *CallWorld) judgeStrays(x *call, misled map[*subject]bool, f *findings) {
 	_, place, rest := x.source()
 	for line := range strings.Lines(rest) {
@@ -19,13 +20,13 @@ func (w *CallWorld) judgeStrays(x *call, misled map[*subject]bool, f *findings) 
 	}
 }
 
-// named returns which part a line is, of which answer, to which call.
+// named returns which part a line is, of which run, for which call.
 func named(line string) (nth, run int, whose string) {
 	fmt.Sscanf(line, "part %d of answer %d to %s", &nth, &run, &whose)
 	return nth, run, whose
 }
 
-// judgeStream looks at what a caller has taken of a stream, whatever it was told then.
+// judgeStream checks what a caller has read of a stream, whatever outcome it was told.
 func (w *CallWorld) judgeStream(x *call, f *findings) {
 	if !x.question.isStream() || x.by.stopped.Load() {
 		return
@@ -47,7 +48,8 @@ func (w *CallWorld) judgeStream(x *call, f *findings) {
 	}
 }
 
-// source returns the execution of which a caller has taken most, how many of its parts, and what is beyond these.
+// source returns the execution of which a caller has read most, the number of its parts, and the
+// rest that the caller has read.
 func (x *call) source() (from *execution, parts int, rest string) {
 	rest = x.taken.String()
 	all := rest
@@ -69,7 +71,7 @@ func firstLine(text string) string {
 	return line
 }
 
-// judgePart says what is wrong with a part in the place of another.
+// judgePart reports a part that is in the place of another one.
 func (w *CallWorld) judgePart(x *call, e *execution, place int, line string, f *findings) {
 	who, id, at := x.by.Name, x.of.id, x.end()
 	nth, run, _ := named(line)
@@ -81,7 +83,7 @@ func (w *CallWorld) judgePart(x *call, e *execution, place int, line string, f *
 	}
 }
 
-// judgeSent looks at what a server has heard of a question, and at what it holds for its caller.
+// judgeSent checks what a server has read of a question, and how much it holds for its caller.
 func (w *CallWorld) judgeSent(s *subject, f *findings) {
 	if !s.question.isStream() {
 		return
@@ -99,7 +101,8 @@ func (w *CallWorld) judgeSent(s *subject, f *findings) {
 	}
 }
 
-// judgeParts looks at when the parts of a stream came to a caller for whom all is well.
+// judgeParts checks when the parts of a stream reached a caller to which nothing
+// happens.
 func (w *CallWorld) judgeParts(x *call, f *findings) {
 	q := x.question
 	e, parts, _ := x.source()

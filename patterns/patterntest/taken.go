@@ -8,7 +8,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// judgeTaken looks at what became of calls that a server had begun when it was asked to stop, or crashed.
+// judgeTaken checks the calls that a server had begun when it was asked to stop, or crashed.
 func (w *CallWorld) judgeTaken(s *subject, f *findings) {
 	if len(s.calls) != 1 || !s.calls[0].by.good || len(s.runs) == 0 {
 		return
@@ -29,8 +29,9 @@ func (w *CallWorld) judgeTaken(s *subject, f *findings) {
 	}
 }
 
-// judgeDrained looks at what a server had begun of a call when it was asked to stop, and says whether there is a breach. That the call was done
-// by another attempt does not excuse the server: a client that asks again hides what it broke off.
+// judgeDrained checks what a server had begun of a call when it was asked to stop, and reports
+// whether there is a breach. It is also a breach if another attempt completed the call: a client
+// that retries hides what the server broke off.
 func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
 	s := x.of
 	r.mu.Lock()
@@ -55,10 +56,14 @@ func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
 	return false
 }
 
-// lost says whether a call that is not done failed by what its server did after it was asked to stop, and not by its client, which may have
-// given up an attempt before that: the call ended a way after the server was asked, or had ended the execution, which was not
-// since the client had said something just then; or it ended with the connection on which the server had got it, while it was executed. Or that took
-// effect, in time for an answer to a caller that still waited, and that may not have asked again.
+// lost reports whether a call that is not done failed because of what its server did after it was
+// asked to stop, and not because its client gave up an attempt. Any of these shows that:
+//
+//   - The call ended one transit after the server was asked to stop, or after its execution ended, unless the caller sent data
+//     that may have ended the execution.
+//   - The execution took effect, an answer could still have reached the caller, and the call has no key by which it could have
+//     been repeated.
+//   - The call ended while it was executed, together with the connection on which the server had got it.
 func (w *CallWorld) lost(x *call, e *execution, asked time.Duration) bool {
 	way := time.Duration(e.tier+1) * Transit
 	if e.refused != 0 || e.end > 0 && e.end+way < asked {
@@ -69,7 +74,7 @@ func (w *CallWorld) lost(x *call, e *execution, asked time.Duration) bool {
 		x.end() >= asked+way && (e.end == 0 || e.end+way > x.end()) && w.hungUpOn(x, e)
 }
 
-// saidBy says whether a caller said something at a time, and did not only acknowledge.
+// saidBy reports whether a caller sent data at a time, and not only acknowledgements.
 func (w *CallWorld) saidBy(c *Caller, at time.Duration) bool {
 	for e := range w.Net.Trace().Events() {
 		if e.Kind == sim.Sent && e.From == c.Name && (e.Length > 0 || ends(e)) && e.At >= at-tie && e.At <= at+tie {
@@ -79,7 +84,8 @@ func (w *CallWorld) saidBy(c *Caller, at time.Duration) bool {
 	return false
 }
 
-// hungUpOn says whether a call ended with a connection that its caller had spoken on before an execution began, and that the other side ended.
+// hungUpOn reports whether a call ended together with a connection on which its caller had sent
+// data before the execution began, and which the other side ended.
 func (w *CallWorld) hungUpOn(x *call, e *execution) bool {
 	began, spoken := e.at-time.Duration(e.tier+1)*Transit+tie, map[uint16]bool{} // by its port
 	for p := range w.Net.Trace().Events() {
@@ -93,11 +99,11 @@ func (w *CallWorld) hungUpOn(x *call, e *execution) bool {
 	return false
 }
 
-// ends says whether a packet ends a connection.
+// ends reports whether a packet ends a connection.
 func ends(p sim.Event) bool { return p.Protocol == "tcp" && strings.ContainsAny(p.Flags, "FR") }
 
-// brokenOff says whether an execution ended without an effect when its server was asked to stop, or when that had stopped. In between
-// it may have been its client that gave an attempt up.
+// brokenOff reports whether an execution ended without an effect when its server was asked to stop,
+// or when that had stopped. In between, the client may have given up the attempt.
 func (e *execution) brokenOff(asked, stopped time.Duration) bool {
 	when := func(at time.Duration) bool { return e.end >= at && e.end <= at+tie }
 	return !e.effect && e.refused == 0 && (when(asked) || when(stopped))

@@ -17,7 +17,7 @@ const (
 	herdFraction = 3 // at most a third of the clients may come back within herdWindow; with fewer than a hundred clients a half, because chance weighs more
 )
 
-// judgeTraffic looks at the clients' packets.
+// judgeTraffic checks the clients' packets.
 func (s *Stage) judgeTraffic(f *findings) {
 	dials := s.dials()
 	var herd []time.Duration

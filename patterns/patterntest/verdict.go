@@ -107,8 +107,8 @@ func (w *World) judge(c *Client, f *findings) {
 			f.add(Ordered, c.Name, "%s reached %s at %v, after %s, which was published later", short(p.data), c.Name, a.at, short(later.data))
 		}
 		newest.note(p)
-		// What is on its way when its time is over cannot be called back; what is sent over a new
-		// connection was not.
+		// An event in transit when it expires cannot be recalled; but an event sent over a later
+		// connection was not in transit.
 		if over := p.at + p.ttl; p.ttl > 0 && a.at > over+w.system.Bound && (c.inTime || c.beganAnew(over, a.at)) {
 			f.add(Fresh, c.Name, "%s reached %s at %v, but its time was over at %v", short(p.data), c.Name, a.at, over)
 		}
@@ -125,13 +125,14 @@ func (w *World) judge(c *Client, f *findings) {
 	}
 }
 
-// lanes have the newest of the events that arrived, in each lane of those that keep an order.
+// lanes hold the newest event that has arrived in each lane, within which events keep their
+// order.
 type lanes struct {
 	all    *publication // of most systems there is one lane
 	others map[string]*publication
 }
 
-// of returns the newest in an event's lane, or nil.
+// of returns the newest event in an event's lane, or nil.
 func (l *lanes) of(p *publication) *publication {
 	if p.free {
 		return nil
@@ -142,7 +143,7 @@ func (l *lanes) of(p *publication) *publication {
 	return l.others[p.lane]
 }
 
-// note notes an event that arrived.
+// note records an event that arrived.
 func (l *lanes) note(p *publication) {
 	switch newest := l.of(p); {
 	case p.free || newest != nil && newest.began >= p.began:
@@ -156,10 +157,10 @@ func (l *lanes) note(p *publication) {
 	}
 }
 
-// placeOf returns the place, among those that the client is to get, of an event that arrived, or -1
-// if that was published before the client was there; and whether it was published at all. Of
-// events with one text it is the first that has not come and keeps the order, or the first that
-// has not come; if all have, the last of them came again.
+// placeOf returns the place of an event that arrived among those that the client must get, or -1 if
+// it was published before the client connected; and whether it was published at all. Of events with
+// one text it is the first that has not arrived and keeps the order, otherwise the first that has
+// not arrived; if all have arrived, the last one is a repetition.
 func (w *World) placeOf(data string, since int, expected []publication, came []int, newest *lanes) (place int, published bool) {
 	w.mu.Lock()
 	all, published := w.places[data]
@@ -190,7 +191,7 @@ func (w *World) placeOf(data string, since int, expected []publication, came []i
 	return waits, true
 }
 
-// judgeGap looks at a client's word that events may be missing, the nth.
+// judgeGap checks the nth notification of a gap that a client got.
 func (w *World) judgeGap(c *Client, a arrival, nth int, f *findings) {
 	switch {
 	case w.system.Durable && !w.system.Forgets:
@@ -202,13 +203,14 @@ func (w *World) judgeGap(c *Client, a arrival, nth int, f *findings) {
 	}
 }
 
-// What a system that repeats may not have acknowledged yet, when the network has been good for long.
+// Which events a system with System.Repeats may have unacknowledged after the network was good for long.
 const (
 	unackedEvents = 100
 	unackedTime   = 30 * time.Second
 )
 
-// judgeAgain looks at an event that came again: at the numbers of its first arrival and of this one.
+// judgeAgain checks an event that arrived again, by the numbers of its first arrival and of this
+// one.
 func (w *World) judgeAgain(c *Client, arrivals []arrival, first, again int, f *findings) {
 	before, now := arrivals[first], arrivals[again]
 	if !w.system.Repeats || c.inTime {
@@ -224,8 +226,8 @@ func (w *World) judgeAgain(c *Client, arrivals []arrival, first, again int, f *f
 	}
 }
 
-// judgeAccount compares what the server says of events that did not arrive with what did
-// not. After a crash it does not know.
+// judgeAccount compares the server's account of undelivered events with those that did
+// not arrive. After a crash the server does not know.
 func (w *World) judgeAccount(f *findings) {
 	if w.system.Account == nil || w.startsUntil(w.Net.Elapsed()) > 1 || len(f.all) > 0 {
 		return
@@ -256,7 +258,7 @@ func (w *World) judgeAccount(f *findings) {
 // maxRate is how many events a second a server must accept, for [Open].
 const maxRate = 50
 
-// judgePublish looks at what the publishers saw.
+// judgePublish checks what the publishers saw.
 func (w *World) judgePublish(f *findings) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -269,7 +271,7 @@ func (w *World) judgePublish(f *findings) {
 			f.add(Prompt, "", "Publish of %s at %v took %v; %v is promised", short(p.data), p.at, p.took, w.system.PublishTimeout)
 		}
 		// A system that accepts nothing would keep all other promises.
-		// It may limit how many it accepts a second.
+		// A system may limit how many events it accepts a second.
 		crowded := i >= maxRate && w.published[i-maxRate].at > p.at-time.Second
 		if p.err != nil && !crowded && !w.mayRefuse(p.data) && p.upSince >= 0 && p.at >= p.upSince+startTime {
 			f.add(Open, "", "%s was refused at %v (%v), but the server had been running since %v", short(p.data), p.at, p.err, p.upSince)
@@ -277,7 +279,7 @@ func (w *World) judgePublish(f *findings) {
 	}
 }
 
-// short returns an event's data as it is shown to a reader.
+// short returns an event's data as shown in messages.
 func short(data string) string {
 	text := data
 	if len(text) > 24 {

@@ -52,7 +52,7 @@ type Worker interface {
 // got this event. It must return when ctx is done.
 type Handler func(ctx context.Context, data string, nth int) error
 
-// A group is workers that share events.
+// A group is a set of workers that share events.
 type group struct {
 	name    string
 	since   int // events published before it was there
@@ -65,7 +65,7 @@ type group struct {
 	share []share
 }
 
-// A turn is a worker's with an event.
+// A turn is one delivery of an event to a worker.
 type turn struct {
 	data    string
 	c       *Client
@@ -76,10 +76,10 @@ type turn struct {
 	err     error
 }
 
-// handled says whether the event was worked on.
+// handled reports whether the event was handled.
 func (t *turn) handled() bool { return t.over && t.err == nil }
 
-// A share is a span in which each of some workers is to get something.
+// A share is a period in which each of some workers must get an event.
 type share struct {
 	from    int // events published before
 	workers []*Client
@@ -102,7 +102,7 @@ func (w *World) Worker(group, name string, handler Handler) *Client {
 	return c
 }
 
-// group returns the group of a name, which it makes if need be.
+// group returns the group with a name, and creates it if necessary.
 func (w *World) group(name string) *group {
 	for _, g := range w.groups {
 		if g.name == name {
@@ -153,7 +153,7 @@ func (g *group) end(t *turn, err error) {
 	t.end, t.over, t.err = t.c.world.Net.Elapsed(), true, err
 }
 
-// asOfNow returns a group to which nothing happens any more.
+// asOfNow returns a copy of the group that no longer changes.
 func (g *group) asOfNow() *group {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -166,14 +166,14 @@ func (g *group) asOfNow() *group {
 	return now
 }
 
-// acknowledged is [World.Acknowledged] of a group.
+// acknowledged is [World.Acknowledged] for a group.
 func (g *group) acknowledged(at time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.knows = append(g.knows, mark{at, len(g.log)})
 }
 
-// toldAt returns when one of the workers was notified of a gap last.
+// toldAt returns when a worker of the group was last notified of a gap.
 func (g *group) toldAt() time.Duration {
 	at := time.Duration(-1)
 	for _, c := range g.members {
@@ -296,8 +296,8 @@ func (w *World) judgeGroup(g *group, f *findings) {
 	w.judgeShares(g, f)
 }
 
-// ofGroup returns the publication of a text, in the group's own order, or nil if that was before the group was
-// there, and whether it was published at all.
+// ofGroup returns the publication of a text, in the group's own order, and whether it was published
+// at all. The publication is nil if it is older than the group.
 func (w *World) ofGroup(g *group, data string) (p *publication, published bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -312,10 +312,11 @@ func (w *World) ofGroup(g *group, data string) (p *publication, published bool) 
 	return &copied, true
 }
 
-// judgeNext looks at a worker's turn with an event that another, or it itself, had before.
+// judgeNext checks a turn with an event that had a turn before, with the same worker or
+// another.
 func (w *World) judgeNext(g *group, before, now *turn, f *findings) {
 	work := w.system.Work
-	// It may have waited for its turn in the worker's hands.
+	// The event may have waited at the worker for its turn.
 	tookTooLong := work.AckWait > 0 && now.at-before.at >= work.AckWait/2 && (!before.over || before.end-before.at >= work.AckWait/2)
 	switch failed := before.over && before.err != nil && before.end <= now.at; {
 	case failed && work.MaxAttempts > 0 && now.nth > work.MaxAttempts && !g.disturbed():
@@ -334,7 +335,7 @@ func (w *World) judgeNext(g *group, before, now *turn, f *findings) {
 	}
 }
 
-// again says that it was the same worker.
+// again returns " again" if both turns are of the same worker.
 func again(before, now *turn) string {
 	if before.c == now.c {
 		return " again"
@@ -342,17 +343,18 @@ func again(before, now *turn) string {
 	return ""
 }
 
-// works says whether an event may wait because a worker is busy.
+// works reports whether an event may wait because a worker is busy.
 func (g *group) works() bool {
 	return slices.ContainsFunc(g.members, func(c *Client) bool { return c.handler != nil })
 }
 
-// disturbed says whether something happened to one of the workers.
+// disturbed reports whether a fault affected one of the workers.
 func (g *group) disturbed() bool {
 	return slices.ContainsFunc(g.members, func(c *Client) bool { return !c.inTime })
 }
 
-// judgeShares looks at whether workers got something who were to.
+// judgeShares looks for workers that got no event in a period in which they
+// must.
 func (w *World) judgeShares(g *group, f *findings) {
 	for i, s := range g.share {
 		to := w.count()
