@@ -37,7 +37,7 @@ func kindOf(name string) int {
 	return slices.IndexFunc(all, func(k storm.Kind) bool { return k.Name == name })
 }
 
-// kindNames are those of all kinds.
+// kindNames returns the names of all kinds.
 func kindNames() string {
 	var names []string
 	for _, k := range all {
@@ -46,7 +46,7 @@ func kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// complete returns c with its defaults. It panics if c makes no sense.
+// complete returns c with its defaults filled in. It panics if c is invalid.
 func (c Config) complete() Config {
 	for _, n := range []struct {
 		name  string

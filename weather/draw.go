@@ -10,7 +10,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What is a kind of fault, by its number, and where it is: at a host, or between two.
+// A what is a kind of fault, by its number, and its place: a host, or between two.
 type what struct {
 	kind     int
 	from, to string
@@ -18,7 +18,7 @@ type what struct {
 
 type schedule = storm.Schedule[what]
 
-// draw draws a storm over the hosts and links of a network; it has no fault if there is no place for any.
+// draw draws a storm over the hosts and links of a network. It has no fault if no place fits any.
 func (c Config) draw(seed uint64, n *sim.Network) schedule {
 	places := c.places(n)
 	var possible []int
@@ -39,7 +39,7 @@ func (c Config) draw(seed uint64, n *sim.Network) schedule {
 	return storm.Generator[what]{
 		Count: func(d *storm.Draws) int { return 1 + d.Below(c.Faults) },
 		Pause: func(d *storm.Draws) time.Duration {
-			// On average they leave room for the most that there may be; one that would be late begins at the end of the storm.
+			// On average the pauses leave room for the largest number of faults; a fault that would be late begins at the end of the storm.
 			pause := d.Milliseconds(int(2*c.For.Milliseconds()/int64(c.Faults+1)) + 1)
 			pause = min(pause, c.For-time.Millisecond-now).Truncate(time.Millisecond)
 			now += pause
@@ -57,7 +57,7 @@ func (c Config) draw(seed uint64, n *sim.Network) schedule {
 	}.Draw(d)
 }
 
-// simpler is how storms are made smaller.
+// simpler returns how storms are shrunk.
 func (c Config) simpler() storm.Simpler[what] {
 	return storm.Simpler[what]{Last: c.For, What: func(w what) (easier []what) {
 		for k := range w.kind {
@@ -69,12 +69,12 @@ func (c Config) simpler() storm.Simpler[what] {
 	}}
 }
 
-// draws says whether storms have a kind.
+// draws reports whether storms include a kind.
 func (c Config) draws(kind int) bool {
 	return c.Kinds == nil || slices.Contains(c.Kinds, all[kind].Name)
 }
 
-// places are where there can be what, by kinds.
+// places returns the places for faults, by kind.
 func (c Config) places(n *sim.Network) [][]what {
 	places, hosts, links := make([][]what, len(all)), n.Hosts(), n.Links()
 	for k, kind := range all {
@@ -113,7 +113,8 @@ func (c Config) places(n *sim.Network) [][]what {
 	return places
 }
 
-// mustKnow panics if Up or Spared has a name that nothing on the network has: what it was to keep up would not be.
+// mustKnow panics if Up or Spared has a name that the network does not have: a misspelt host would
+// not be protected.
 func (c Config) mustKnow(n *sim.Network) {
 	var hosts, nodes []string
 	for _, h := range n.Hosts() {

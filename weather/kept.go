@@ -14,13 +14,15 @@ import (
 	"github.com/squall-sim/squall/internal/storm"
 )
 
-// variable has the storm of one run, as a line of a report has it.
+// variable is the environment variable with the storm of one run, as in a line
+// of a report.
 const variable = "SQUALL_WEATHER"
 
-// calm stands in it for a storm without faults.
+// calm is its value for a storm without faults.
 const calm = "calm"
 
-// words are a storm as text, a fault each: when it begins, how long it lasts, its kind, and where it is.
+// words returns a storm as text, one fault a line: when it begins, how long it lasts, its kind, and
+// its place.
 func words(s schedule) (lines []string) {
 	for _, x := range s {
 		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%v %v %s %s %s", x.At, x.Lasts, all[x.What.kind].Name, x.What.from, x.What.to)))
@@ -28,7 +30,7 @@ func words(s schedule) (lines []string) {
 	return lines
 }
 
-// line is a storm as one line.
+// line returns a storm as one line.
 func line(s schedule) string {
 	if len(s) == 0 {
 		return calm
@@ -36,7 +38,7 @@ func line(s schedule) string {
 	return strings.Join(words(s), ", ")
 }
 
-// readLine reads what line has written.
+// readLine parses the result of line.
 func readLine(text string) (s schedule, err error) {
 	if strings.TrimSpace(text) == calm {
 		return schedule{}, nil
@@ -51,7 +53,7 @@ func readLine(text string) (s schedule, err error) {
 	return s, nil
 }
 
-// readFault reads one of words.
+// readFault parses a line of words.
 func readFault(text string) (x storm.Fault[what], err error) {
 	f := strings.Fields(text)
 	if len(f) < 4 {
@@ -82,13 +84,13 @@ func readFault(text string) (x storm.Fault[what], err error) {
 // heading is the first line of a file, with the version of its format.
 const heading = "squall weather 1"
 
-// A kept storm is what a file has.
+// A kept is the storm in a file.
 type kept struct {
 	seed uint64
 	is   schedule
 }
 
-// text is the file of a storm. why is what failed in it.
+// text returns the content of the file. why is the failure in the storm.
 func (k kept) text(test, why string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n# In this storm %s failed: %s\nseed %d\n", heading, test, why, k.seed)
@@ -98,7 +100,7 @@ func (k kept) text(test, why string) string {
 	return b.String()
 }
 
-// readKept reads such a file.
+// readKept parses the content of a file.
 func readKept(text string) (k kept, err error) {
 	seeded := false
 	k.is = schedule{}
@@ -128,12 +130,12 @@ func readKept(text string) (k kept, err error) {
 	return k, nil
 }
 
-// thisDir is the folder of the package that is tested, in which go test begins.
+// thisDir is the folder of the package under test, in which go test starts.
 var thisDir, _ = os.Getwd()
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
-// folder is where the storms of a test are kept.
+// folder returns where the storms of a test are kept.
 func folder(test string) string {
 	name := notInNames.ReplaceAllString(test, "_")
 	if name != test { // two tests are not to share a folder
@@ -144,7 +146,8 @@ func folder(test string) string {
 	return filepath.Join("testdata", "weather", name)
 }
 
-// keep writes a storm to a file of its seed, and returns its path within the package.
+// keep writes the storm to a file named by its seed, and returns the file's path
+// within the package.
 func (k kept) keep(test, why string) (path string, err error) {
 	dir := folder(test)
 	if err := os.MkdirAll(filepath.Join(thisDir, dir), 0o777); err != nil {
@@ -163,7 +166,8 @@ func (k kept) keep(test, why string) (path string, err error) {
 	return path, os.Rename(temp.Name(), filepath.Join(thisDir, path))
 }
 
-// keptFiles are the paths of the storms of a test, within the package.
+// keptFiles returns the paths, within the package, of the storms that are kept
+// for a test.
 func keptFiles(test string) (paths []string) {
 	found, _ := filepath.Glob(filepath.Join(thisDir, folder(test), "*.storm"))
 	for _, path := range found {

@@ -33,7 +33,7 @@ type Storm struct {
 	promises       []promise
 }
 
-// A promise is what must hold after the storm.
+// A promise must hold after the storm.
 type promise struct {
 	name  string
 	check func() error
@@ -70,7 +70,7 @@ func (s *Storm) Begin() {
 	}
 }
 
-// siteOf finds on a network where a fault is.
+// siteOf finds the place of a fault on a network.
 func siteOf(n *sim.Network, w what) (storm.Site, error) {
 	host := func(name string) *sim.Host {
 		for _, h := range n.Hosts() {
@@ -144,7 +144,7 @@ func (s *Storm) Settle() {
 	}
 }
 
-// end is what follows the test function.
+// end runs after the test function.
 func (s *Storm) end() {
 	s.t.Helper()
 	if !s.begun {
@@ -164,7 +164,7 @@ func (s *Storm) Sometimes(name string, cond bool) {
 	s.tally.note(name, cond)
 }
 
-// A tally is which of the names of Sometimes have been true.
+// A tally records which of the names of Sometimes have been true.
 type tally struct {
 	mu   sync.Mutex
 	seen map[string]bool
@@ -179,7 +179,8 @@ func (t *tally) note(name string, cond bool) {
 	t.seen[name] = t.seen[name] || cond
 }
 
-// tell has the sweep know, whose other processes have the other storms.
+// tell reports the tally to the sweep, whose other processes run the other
+// storms.
 func (t *tally) tell(to *testing.T, storms int) {
 	to.Helper()
 	t.mu.Lock()
@@ -189,7 +190,7 @@ func (t *tally) tell(to *testing.T, storms int) {
 	}
 }
 
-// never are the names that have not been true.
+// never returns the names that have not been true.
 func (t *tally) never() (names []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

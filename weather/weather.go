@@ -21,7 +21,8 @@ import (
 // every function that f calls must accept a [testing.TB]. Inside f the rules of [sim.Test] apply.
 type Func func(t testing.TB, n *sim.Network, s *Storm)
 
-// shrinkTime is for how much real time a storm is made smaller; with -short a fifth of it.
+// shrinkTime is how much real time is spent on shrinking a storm; with -short a fifth of
+// it.
 var shrinkTime = 30 * time.Second
 
 // Test runs f in storms drawn from seeds: 1 to Config.Storms, or those that the environment sets
@@ -105,7 +106,8 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 	}
 }
 
-// ofOthers says of a storm that fails what became of the others.
+// ofOthers returns what the message of a failing storm says about the other
+// storms.
 func ofOthers(before, all int) string {
 	switch {
 	case all == 1:
@@ -127,7 +129,8 @@ type search struct {
 	known    map[string]uint64 // causes of storms that were made smaller, by their first seed
 }
 
-// storm is the weather of a run: what is given, or drawn if that is nil.
+// storm returns the weather of a run: the given storm, or one that is drawn if
+// is is nil.
 func (w *search) storm(seed uint64, is schedule) *Storm {
 	return &Storm{c: w.c, seed: seed, given: is != nil, is: is, tally: &w.tally}
 }
@@ -148,7 +151,8 @@ func (s *Storm) play(t testing.TB, n *sim.Network, f Func) {
 	s.end()
 }
 
-// show runs f for good, as a test. A second run of it, in a process of its own, is given the storm too: by the seed alone it would search again.
+// show runs f as a test, with its report. A second run in another process gets the storm too; by
+// the seed alone it would search again.
 func (w *search) show(t *testing.T, seed uint64, is schedule) {
 	t.Helper()
 	var env []string
@@ -158,7 +162,8 @@ func (w *search) show(t *testing.T, seed uint64, is schedule) {
 	w.trials.Run(t, seed, func(t *testing.T, n *sim.Network) { w.storm(seed, is).play(t, n, w.f) }, env...)
 }
 
-// run draws the storm of a seed. others is said of those before, if it fails.
+// run draws and runs the storm of a seed. If it fails, the message contains
+// others, about the earlier storms.
 func (w *search) run(t *testing.T, seed uint64, others string) {
 	t.Helper()
 	s := w.storm(seed, nil)
@@ -187,7 +192,7 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 	w.show(t, seed, least)
 }
 
-// leaves says why a storm is not made smaller, or nothing if it is.
+// leaves returns why a storm is not shrunk, or "" if it is.
 func (w *search) leaves(failed *sim.Failure) string {
 	first, known := w.known[failed.Cause]
 	chosen := os.Getenv("SQUALL_FAULTS")
@@ -202,7 +207,7 @@ func (w *search) leaves(failed *sim.Failure) string {
 	return ""
 }
 
-// shrink looks for the least storm that fails for the same.
+// shrink looks for the smallest storm that fails in the same way.
 func (w *search) shrink(t *testing.T, seed uint64, is schedule, failed *sim.Failure) (schedule, storm.Shrinking) {
 	t.Helper()
 	patience := shrinkTime
@@ -228,7 +233,7 @@ func (w *search) shrink(t *testing.T, seed uint64, is schedule, failed *sim.Fail
 	}, storm.Limit{Tries: w.c.Tries, Until: time.Now().Add(patience)})
 }
 
-// tell says what a storm was reduced to and keeps it.
+// tell prints the shrunk storm and keeps it.
 func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed *sim.Failure) string {
 	t.Helper()
 	s := w.storm(k.seed, k.is)
@@ -268,7 +273,8 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 	return b.String()
 }
 
-// why is a failure in a line: the first, or what testify says that was wrong.
+// why returns a failure in one line: the first one, or what testify says was
+// wrong.
 func why(failed *sim.Failure) string {
 	_, what := failure.First("    trial.go:1: " + failed.Text) // as it would be printed
 	return what
@@ -281,10 +287,12 @@ func whereAndWhy(failed *sim.Failure) string {
 	return failed.Where + ": " + why(failed)
 }
 
-// swept says whether this is a process of a squall sweep, which has a part of the seeds.
+// swept reports whether this process is part of a squall sweep, and so has only some of
+// the seeds.
 func swept() bool { return os.Getenv("SQUALL_SWEEP") != "" }
 
-// runKept runs the storms that are kept, and says whether none of them fails.
+// runKept runs the storms that are kept, and reports whether none of them
+// fails.
 func (w *search) runKept(t *testing.T) bool {
 	t.Helper()
 	for _, path := range keptFiles(w.test) {
