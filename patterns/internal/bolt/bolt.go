@@ -1,6 +1,6 @@
-// Package bolt keeps the stores of the patterns in bbolt files. It adds to bbolt that a
-// damaged file is an error that names it, where bbolt panics or the process dies of a
-// fault, and that a file of another kind is refused.
+// Package bolt keeps the stores of the patterns in bbolt files. For a damaged file it
+// returns an error that names the file, where bbolt panics or the process dies of a
+// memory fault. It also refuses a file of another kind.
 package bolt
 
 import (
@@ -40,9 +40,9 @@ type damage struct {
 
 func (d *damage) Error() string { return fmt.Sprintf("%s is damaged: %v", d.path, d.what) }
 
-// Open opens the file at path, or creates it with these buckets. A file that another
-// process has open is an error after one second, and so is one that has other buckets:
-// kind says what it was expected to be, such as "an event log".
+// Open opens the file at path, or creates it with these buckets. It returns an error
+// if another process has the file open for more than one second, or if the file has
+// other buckets. kind is what the error says was expected, such as "an event log".
 func Open(path, kind string, buckets ...string) (*File, error) {
 	f := &File{path: path}
 	err := f.guard(func() (err error) {
@@ -97,11 +97,11 @@ func claim(tx *bbolt.Tx, kind string, buckets []string) error {
 	return nil
 }
 
-// View runs a transaction that reads.
+// View runs a read transaction.
 func (f *File) View(read func(*bbolt.Tx) error) error { return f.run(false, read) }
 
-// Update runs a transaction that writes. If it returns an error nothing was written. After
-// damage it returns that again, since what bbolt has in memory may be wrong.
+// Update runs a write transaction. If it returns an error, nothing was written. After
+// damage it always returns that error, because bbolt's data in memory may be wrong.
 func (f *File) Update(write func(*bbolt.Tx) error) error { return f.run(true, write) }
 
 func (f *File) run(writable bool, do func(*bbolt.Tx) error) error {

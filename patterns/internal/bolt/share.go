@@ -19,7 +19,8 @@ type shared struct {
 	err   error
 }
 
-// Half is an error of a function that has changed a part: it fails the transaction, and so all that share it.
+// Half marks an error of a function that has already changed something. It fails the transaction,
+// and so every call that shares it.
 func Half(err error) error {
 	if err == nil {
 		return nil
@@ -31,9 +32,10 @@ type half struct{ error }
 
 func (h half) Unwrap() error { return h.error }
 
-// Share is Update in a transaction which calls that come at one time share: they wait for the disk once. The functions see what those
-// before them have changed, in the order of their calls, and run on the goroutine of one of them. One that returns an error must have changed
-// nothing that matters, which is not undone, unless the error is by [Half].
+// Share is Update in a transaction that concurrent calls share, so that they wait for the disk
+// once. Each function sees the changes of those before it, in the order of the calls, and runs on
+// the goroutine of one of the callers. If a function returns an error, its changes are not undone,
+// so it must have changed nothing that matters; or it returns the error by [Half].
 func (f *File) Share(write func(*bbolt.Tx) error) error {
 	s := &shared{write: write}
 	if leads, _ := f.sharing.Join(context.Background(), &group.Call[*shared]{Value: s}); leads {

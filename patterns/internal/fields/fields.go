@@ -1,5 +1,5 @@
-// Package fields finds what is wrong with the fields by which a pattern is set up, in the
-// same words for all of them.
+// Package fields validates the fields by which a pattern is configured, with the same
+// messages for all patterns.
 package fields
 
 import (
@@ -12,16 +12,16 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// A Check collects what is wrong with the fields of one type, such as "longpoll: Server".
+// A Check collects the invalid fields of one type, such as "longpoll: Server".
 type Check struct {
 	of   string
 	errs []error
 }
 
-// Of begins the check of a type, named with its package.
+// Of begins the check of a type, which is named with its package.
 func Of(name string) *Check { return &Check{of: name} }
 
-// Bad says what is wrong. The text begins with the field's name.
+// Bad records an error. The text begins with the field's name.
 func (c *Check) Bad(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(c.of+"."+format, args...))
 }
@@ -30,7 +30,7 @@ func (c *Check) Bad(format string, args ...any) {
 // one with its jitter, is still one.
 const longest = 100 * 365 * 24 * time.Hour
 
-// Duration refuses a negative duration, and one of more than 100 years.
+// Duration rejects a negative duration, and one of more than 100 years.
 func (c *Check) Duration(name string, d time.Duration) {
 	switch {
 	case d < 0:
@@ -40,11 +40,13 @@ func (c *Check) Duration(name string, d time.Duration) {
 	}
 }
 
-// LongestWait is how long a client can be asked to stay away, 24.8 days: timers of JavaScript hold 2^31-1 milliseconds and make one
-// millisecond of more, so that eventsource 4.1.1, undici 7.30.2 and got 14.6.6 come back at once.
+// LongestWait is the longest time that a client can be asked to wait, 24.8 days. JavaScript timers
+// hold 2^31-1 milliseconds and treat more as one millisecond, so that eventsource 4.1.1, undici
+// 7.30.2 and got 14.6.6 come back at once.
 const LongestWait = (1<<31 - 1) * time.Millisecond
 
-// Wait is Duration for one that clients are asked to wait, up to so many times as long.
+// Wait is Duration for a time that clients are asked to wait, multiplied by up to
+// times.
 func (c *Check) Wait(name string, d time.Duration, times int64) {
 	most := LongestWait / time.Duration(times)
 	if d > most {
@@ -54,14 +56,14 @@ func (c *Check) Wait(name string, d time.Duration, times int64) {
 	c.Duration(name, d)
 }
 
-// Int refuses a negative number.
+// Int rejects a negative number.
 func (c *Check) Int(name string, n int) {
 	if n < 0 {
 		c.Bad("%s is %d: want 0 for the default, or more", name, n)
 	}
 }
 
-// Backoff refuses bounds that contradict each other. own are the pattern's defaults.
+// Backoff rejects bounds that contradict each other. own are the pattern's defaults.
 func (c *Check) Backoff(name string, b, own retry.Backoff) {
 	c.Duration(name+".Min", b.Min)
 	c.Duration(name+".Base", b.Base)
@@ -72,14 +74,15 @@ func (c *Check) Backoff(name string, b, own retry.Backoff) {
 	}
 }
 
-// HTTP refuses an address that no HTTP request can go to.
+// HTTP rejects an address to which no HTTP request can be sent.
 func (c *Check) HTTP(name, address string) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		c.Bad("%s is %q: want http://host/path or https://host/path", name, address)
 	}
 }
 
-// Filters refuses filters of topics that select nothing, or not what they seem to. A name is one.
+// Filters rejects filters of topics that select nothing, or something else than they appear to. A
+// topic's name is a filter too.
 func (c *Check) Filters(name string, filters []string) {
 	for i, filter := range filters {
 		if err := CheckFilter(filter); err != nil {
@@ -88,7 +91,8 @@ func (c *Check) Filters(name string, filters []string) {
 	}
 }
 
-// CheckFilter is Check.Filters for one. See access.Match for what they select.
+// CheckFilter is [Check.Filters] for one filter. See access.Match for what
+// filters select.
 func CheckFilter(filter string) error {
 	for token := range strings.SplitSeq(filter, ".") {
 		if len(token) > 1 && strings.ContainsAny(token, "*>") {
@@ -101,7 +105,7 @@ func CheckFilter(filter string) error {
 	return nil
 }
 
-// Default sets a field that is zero.
+// Default sets a field to value if it is zero.
 func Default[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
@@ -109,5 +113,5 @@ func Default[T comparable](field *T, value T) {
 	}
 }
 
-// Err returns all of it, or nil.
+// Err returns all errors joined, or nil.
 func (c *Check) Err() error { return errors.Join(c.errs...) }

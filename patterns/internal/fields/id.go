@@ -1,7 +1,7 @@
 package fields
 
-// ValidID reports whether a text can be the ID of a job, which is a segment of a URL's path: 1 to 128 of the characters
-// that RFC 3986, section 2.3 calls unreserved, and neither of the segments that stand for others.
+// ValidID reports whether a text can be the ID of a job, which is a segment of a URL's path: 1 to
+// 128 of the characters that RFC 3986, section 2.3 calls unreserved, but neither "." nor "..".
 func ValidID(id string) bool {
 	if len(id) < 1 || len(id) > 128 || id == "." || id == ".." {
 		return false

@@ -1,6 +1,7 @@
-// Package group has calls that come at one time share what takes long, such as a transaction of a disk. One of them at a time leads: it
-// takes those that wait, itself the first of them, and does what they want; the one that waits longest then leads the next. No call waits for
-// others to come, so that one alone is as fast as ever.
+// Package group lets concurrent calls share an expensive operation, such as a disk transaction. One
+// call at a time leads: it takes the waiting calls, itself first, and serves them. The call that
+// has waited longest leads next. No call waits for others to arrive, so a single call is not slowed
+// down.
 package group
 
 import (
@@ -9,22 +10,22 @@ import (
 	"sync"
 )
 
-// A Group is where calls wait. Its zero value has none.
+// A Group is a queue of calls. Its zero value is empty.
 type Group[T any] struct {
 	mu      sync.Mutex
 	busy    bool       // a call leads
 	waiting []*Call[T] // in the order of their arrival, the leader first until it takes
 }
 
-// A Call is one that waits, and what it wants.
+// A Call is a waiting call, with what it wants.
 type Call[T any] struct {
 	Value T
 	turn  chan struct{} // closed when it leads or is done; nil in one that leads at once
 	leads bool
 }
 
-// Join waits until c leads, which is to call [Group.Take] and [Group.Done] then, or is done and there is nothing to do for it. The
-// error is ctx's, and c waits no more then.
+// Join waits until c leads, and must then call [Group.Take] and [Group.Done], or until c is done by
+// another leader. The error is ctx's; c then no longer waits.
 func (g *Group[T]) Join(ctx context.Context, c *Call[T]) (leads bool, err error) {
 	g.mu.Lock()
 	g.waiting = append(g.waiting, c)
@@ -59,8 +60,8 @@ func (g *Group[T]) leave(c *Call[T]) bool {
 	return true
 }
 
-// Take returns those whose turn has come: the leader, and those behind it for as long as fits, which is asked of each in turn,
-// says so.
+// Take returns the calls to serve: the leader, and the calls after it for which fits, called for
+// each in turn, returns true.
 func (g *Group[T]) Take(fits func(T) bool) []*Call[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -76,7 +77,8 @@ func (g *Group[T]) Take(fits func(T) bool) []*Call[T] {
 	return taken
 }
 
-// Done ends those, of which the first is the caller's, and has the next lead.
+// Done ends these calls, the first of which is the caller's, and lets the next
+// call lead.
 func (g *Group[T]) Done(these []*Call[T]) {
 	for _, c := range these[1:] {
 		close(c.turn)
@@ -90,7 +92,7 @@ func (g *Group[T]) Done(these []*Call[T]) {
 	}
 }
 
-// Waiting is how many calls wait, and whether one leads.
+// Waiting returns how many calls wait, and whether one leads.
 func (g *Group[T]) Waiting() (calls int, led bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

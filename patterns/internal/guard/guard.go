@@ -1,6 +1,7 @@
-// Package guard calls the functions that a server was given. One that panics fails what it was called
-// for, and not the process: the goroutine may be the server's, where nothing else would recover it, and
-// net/http recovers too, but breaks the connection off and tells no Logger.
+// Package guard calls the functions that a server was configured with. If one panics, only the call
+// fails, and not the process. The goroutine can be the server's, where nothing else would recover
+// the panic; and net/http, which recovers panics, breaks the connection off and does not use the
+// Logger.
 package guard
 
 import (
@@ -12,9 +13,9 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Call calls a function by its name, such as "stream: Server.Snapshot". If it panics the log gets
-// that as an error, with the stack and some attributes; the error of Call is then one of status 500, for
-// which the client is not to blame.
+// Call calls f, which has a name such as "stream: Server.Snapshot". If f panics, Call logs the
+// panic as an error, with the stack and the attributes, and returns an error with status 500, which
+// does not blame the client.
 func Call(log *slog.Logger, name string, f func() error, attributes ...any) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

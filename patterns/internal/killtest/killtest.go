@@ -1,4 +1,5 @@
-// Package killtest kills a process at work, to see whether what it had acknowledged is there afterwards.
+// Package killtest kills a working process, to test that everything it had acknowledged is still
+// there afterwards.
 package killtest
 
 import (
@@ -10,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// After runs the test that calls it once more, in a process of its own with variable=path in its environment, kills that when it has
-// written so many lines, and returns all that it has written.
+// After runs the calling test again, in a process of its own with variable=path in its environment.
+// It kills that process when it has written the given number of lines, and returns all lines that
+// it has written.
 func After(t *testing.T, lines int, variable, path string) (written []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")

@@ -1,3 +1,6 @@
+// Package polling is the common part of long and short polling: the wire format
+// of a log that is read by cursor, how a client interprets an answer and sends
+// requests, and how servers authenticate, refuse and shut down.
 package polling
 
 import (
@@ -13,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/redact"
 )
 
-// ErrTimeout is a server that was silent for longer than Requester.Timeout.
+// ErrTimeout says that a server was silent for longer than [Requester].Timeout.
 var ErrTimeout = errors.New("no answer")
 
 // tooLarge is an answer beyond Requester.MaxAnswerBytes, which it is.
@@ -25,21 +28,23 @@ func (e tooLarge) Error() string {
 
 func (tooLarge) Unwrap() error { return eventlog.ErrTooLarge }
 
-// Requester sends requests one after the other and reads their answers whole.
+// Requester sends requests one after another and reads their whole answers.
 type Requester struct {
 	HTTP *http.Client
-	// Header returns headers for each request. Nil: there are none.
+	// Header returns headers for each request. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
-	// Timeout is the longest silence: before the first byte of an answer, what Header
-	// takes included, and between two. A long answer over a slow link may take longer.
+	// Timeout is the longest silence, before the first byte of an answer (including
+	// the time that Header takes) and between two bytes. A long answer over a slow
+	// link can take longer.
 	Timeout        time.Duration
 	MaxAnswerBytes int
 
 	dead bool // the last request timed out
 }
 
-// Do sends a request. Its body is sent once: see [NoReplay]. The error wraps
-// eventlog.ErrTooLarge if the answer is beyond MaxAnswerBytes; it would be the next time.
+// Do sends a request. Its body is sent once: see [NoReplay]. If the answer exceeds
+// MaxAnswerBytes, the error wraps [eventlog.ErrTooLarge]; the next answer would exceed it
+// too.
 func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, []byte, error) {
 	if q.dead {
 		// HTTP/2 would send this request over the connection that the last one died on.
@@ -112,15 +117,15 @@ func (q *Requester) timedOut(ctx, reqCtx context.Context, err error) error {
 }
 
 // NoReplay is an empty body that cannot be read twice. Without it net/http repeats a
-// GET by itself, and at once, when a connection that it has used before ends without an
-// answer: when a server restarts, all its clients would be back within a round trip.
+// GET by itself, and at once, when a reused connection ends without an answer. When a
+// server restarts, all its clients would then come back within a round trip.
 type NoReplay struct{}
 
 func (NoReplay) Read([]byte) (int, error) { return 0, io.EOF }
 func (NoReplay) Close() error             { return nil }
 
-// IsPoll reports whether a request is a GET without a body; if it is not, it is answered.
-// No cache may keep the answer (RFC 6202, section 5.6).
+// IsPoll reports whether a request is a GET without a body. If it is not, IsPoll answers
+// it. No cache may keep the answer (RFC 6202, section 5.6).
 func IsPoll(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodGet {

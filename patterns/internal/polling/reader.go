@@ -13,13 +13,14 @@ type Batch struct {
 	Reset  eventlog.Reason
 }
 
-// Reader is where a client stands in a log. Whatever a server believes, the position
+// Reader is a client's position in a log. Whatever a server answers, the position
 // never goes back, and never into another epoch, without a Reset.
 type Reader struct {
 	Cursor  eventlog.Cursor // zero: none yet
-	FromNow bool            // of use only until there was a cursor
+	FromNow bool            // used only until there is a cursor
 	// StaleAnswers is how many answers in a row, from a server that is behind this
-	// client, are taken for a replica that lags before they are taken for a Reset.
+	// client, are attributed to a lagging replica. The next one is treated as a
+	// Reset.
 	StaleAnswers int
 
 	stale int // in a row
@@ -32,9 +33,9 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("server is behind: its cursor is %s, and the client's %s", e.Server, e.Client)
 }
 
-// Judge compares an answer with the position. It returns a batch, which may be empty,
-// and how many events it dropped because they are behind the position; or a
-// [*StaleError]. The position does not move until [Reader.Accept].
+// Judge compares an answer with the position. It returns a batch, which can be empty,
+// and how many events it dropped because they are before the position; or a
+// *[StaleError]. The position does not move until [Reader.Accept].
 func (r *Reader) Judge(page eventlog.Page) (b Batch, duplicates int, err error) {
 	reset, next := page.Reset, page.Next
 	if reset == "" && !r.Cursor.IsZero() {
@@ -62,9 +63,9 @@ func (r *Reader) Judge(page eventlog.Page) (b Batch, duplicates int, err error) 
 	return Batch{Events: fresh, Cursor: page.Next}, len(page.Entries) - len(fresh), nil
 }
 
-// Begins reports whether a batch says where a client begins that reads from now on. It is
-// news, also without events: after a crash before the first event the client would begin
-// somewhere else.
+// Begins reports whether a batch gives the starting position of a client that reads from
+// now on. Such a batch matters even without events: after a crash before the first event,
+// the client would otherwise begin elsewhere.
 func (r *Reader) Begins(b Batch) bool {
 	return r.FromNow && r.Cursor.IsZero() && !b.Cursor.IsZero()
 }

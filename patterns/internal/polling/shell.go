@@ -11,8 +11,8 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Shell is what the servers of both packages have in common: a log that is published to until the
-// server ends. The zero value is to be begun.
+// Shell is the common part of both packages' servers: a log that accepts events until the server
+// shuts down. Call Begin before using it.
 type Shell struct {
 	Lifecycle
 	once    sync.Once
@@ -20,8 +20,8 @@ type Shell struct {
 	log     eventlog.Log
 }
 
-// Begin sets the defaults of a server's fields and the errors that a server of the pattern ends with,
-// once.
+// Begin sets, once, the defaults of a server's fields and the errors of a server of this pattern
+// after Drain and Close.
 func (s *Shell) Begin(pattern string, log *eventlog.Log, logger **slog.Logger, draining, closed error, more func()) {
 	s.once.Do(func() {
 		if *log == nil {
@@ -41,8 +41,8 @@ const defaultMaxMessageBytes = 8 << 20
 // maxTopicBytes is the longest topic of an event.
 const maxTopicBytes = 1 << 10
 
-// Publish appends an event of at most maxBytes; 0 is for the default. Its topic must be UTF-8, since
-// JSON knows no other text.
+// Publish appends an event of at most maxBytes; 0: the default. The topic must be UTF-8, because
+// JSON has no other text.
 func (s *Shell) Publish(ctx context.Context, topic string, data []byte, maxBytes int) (cursor eventlog.Cursor, err error) {
 	maxBytes = cmp.Or(maxBytes, defaultMaxMessageBytes)
 	switch n := len(topic) + len(data); {
@@ -63,7 +63,8 @@ func (s *Shell) Publish(ctx context.Context, topic string, data []byte, maxBytes
 	return cursor, nil
 }
 
-// Lifecycle is how a server ends. The zero value is one that has begun; its errors come from Errors.
+// Lifecycle is the state of a server: running, drained or closed. The zero value is running. Its
+// errors are set with Errors.
 type Lifecycle struct {
 	mu               sync.Mutex
 	stage            stage
@@ -95,7 +96,7 @@ func (l *Lifecycle) stop() chan struct{} {
 	return l.stopped
 }
 
-// Enter counts something that Drain waits for. It returns false after Drain or Close.
+// Enter begins something that Drain waits for. It returns false after Drain or Close.
 func (l *Lifecycle) Enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +107,7 @@ func (l *Lifecycle) Enter() bool {
 	return true
 }
 
-// Leave is called after an Enter that returned true.
+// Leave must be called after an Enter that returned true.
 func (l *Lifecycle) Leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,7 +117,8 @@ func (l *Lifecycle) Leave() {
 	}
 }
 
-// Drain ends the server, and waits until what has begun has ended or ctx is done.
+// Drain drains the server, and waits until everything that has begun has ended,
+// or ctx is done.
 func (l *Lifecycle) Drain(ctx context.Context) error {
 	l.end(isDraining)
 	l.mu.Lock()
@@ -136,7 +138,7 @@ func (l *Lifecycle) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the server, and waits for nothing. It returns nil.
+// Close closes the server without waiting. It returns nil.
 func (l *Lifecycle) Close() error {
 	l.end(isClosed)
 	return nil

@@ -32,7 +32,7 @@ type event struct {
 	Data    []byte    `json:"data,omitempty"`
 }
 
-// EncodePage makes the body of an answer.
+// EncodePage returns the body of an answer.
 func EncodePage(page eventlog.Page) ([]byte, error) {
 	a := answer{Cursor: page.Next, Reset: page.Reset, More: page.More}
 	for _, e := range page.Entries {
@@ -48,8 +48,9 @@ func EncodePage(page eventlog.Page) ([]byte, error) {
 	return json.Marshal(a)
 }
 
-// ParsePage reads a whole body. A body that was cut anywhere is an error: JSON
-// says where it ends, also when the connection's end was taken for the body's.
+// ParsePage parses a whole body. A truncated body is always an error, because
+// JSON shows where it ends, even if the end of the connection was taken for the
+// end of the body.
 func ParsePage(body []byte) (eventlog.Page, error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
@@ -70,11 +71,11 @@ func ParsePage(body []byte) (eventlog.Page, error) {
 	return page, nil
 }
 
-// MaxTopics bounds the topics of one poll: each is compared with each entry, and a
-// place in the log's list of watches for as long as a poll is held.
+// MaxTopics bounds the topics of one poll. Each is compared with each entry, and
+// occupies a place in the log's list of watches while a poll is held.
 const MaxTopics = 100
 
-// Position is where a poll asks from, and what about: topics by names or filters.
+// Position is the position and the topics of a poll. Topics are names or filters.
 type Position struct {
 	Cursor eventlog.Cursor
 	Topics []string
@@ -82,8 +83,8 @@ type Position struct {
 	Given bool
 }
 
-// ParsePosition reads the parameters cursor, from and topic of a poll. A poll without a
-// cursor asks from the oldest entry that is kept or, with from=now, from the newest.
+// ParsePosition parses the parameters cursor, from and topic of a poll. A poll without
+// a cursor starts from the oldest entry kept or, with from=now, from the newest.
 func ParsePosition(q url.Values, log eventlog.Log) (Position, error) {
 	p := Position{Topics: q["topic"]}
 	if n := len(p.Topics); n > MaxTopics {
@@ -111,7 +112,7 @@ func ParsePosition(q url.Values, log eventlog.Log) (Position, error) {
 	return p, nil
 }
 
-// SetPosition is the client's side of ParsePosition: it sets the parameters.
+// SetPosition sets the parameters that [ParsePosition] reads.
 func SetPosition(q url.Values, cursor eventlog.Cursor, fromNow bool, topics []string) {
 	q["topic"] = topics
 	switch {

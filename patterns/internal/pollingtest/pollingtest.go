@@ -1,4 +1,4 @@
-// Package pollingtest has what the tests of long and short polling have in common.
+// Package pollingtest is shared by the tests of long and short polling.
 package pollingtest
 
 import (
@@ -8,8 +8,8 @@ import (
 	"github.com/squall-sim/squall/patterns/access"
 )
 
-// ByName authenticates requests that name one of the identities in the header
-// Authorization.
+// ByName returns a function that authenticates requests by the name of an
+// identity in the header Authorization.
 func ByName(identities ...access.Identity) func(*http.Request) (access.Identity, error) {
 	return func(r *http.Request) (access.Identity, error) {
 		for _, id := range identities {

@@ -1,5 +1,4 @@
-// Package redact keeps what only a server should see out of logs and errors: the query of a URL may
-// hold a token.
+// Package redact keeps secrets out of logs and errors: the query of a URL can contain a token.
 package redact
 
 import (
@@ -21,7 +20,8 @@ func URL(address string) string {
 
 var query = regexp.MustCompile(`((?:https?|wss?)://[^\s"?]*\?)[^\s"]+`)
 
-// Error returns an error whose text has no query of a URL, and which is err otherwise.
+// Error returns an error whose text contains no query of a URL, and that otherwise is
+// err.
 func Error(err error) error {
 	text := err.Error()
 	if without := query.ReplaceAllString(text, "${1}..."); without != text {

@@ -1,14 +1,15 @@
-// Package wsframe writes the data frames of a WebSocket server past the library that does
-// the rest (github.com/coder/websocket): the handshake, all reading, and the control frames.
+// Package wsframe writes the data frames of a WebSocket server, bypassing the library that
+// does the rest (github.com/coder/websocket): the handshake, all reading, and the control
+// frames.
 //
-// A server's frames are not masked (RFC 6455, section 5.1), so the same message is the same
-// bytes to every client. The library encodes and copies it for each; here it is encoded once
-// and handed to the connections as it is, several at a time if several are due.
+// A server's frames are not masked (RFC 6455, section 5.1), so a message has the same bytes
+// for every client. The library encodes and copies it for each client. Here it is encoded
+// once and written to the connections unchanged, together with other messages that are due.
 //
-// It stands between the library and its connection, where two things are known: the library
-// flushes each control frame with one Write, for which its buffer is large enough, and
-// without compression, which is never negotiated, a frame stands for itself. So a lock
-// around whole frames is all that is needed.
+// The package sits between the library and its connection. It relies on two facts: the
+// library flushes each control frame with one Write, because its buffer is large enough; and
+// without compression, which is never negotiated, frames are independent of each other. A
+// lock around whole frames is therefore enough.
 package wsframe
 
 import (
@@ -25,16 +26,16 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Conn is the server's end of a WebSocket. Its methods may be called concurrently, as those
-// of the embedded one, of which Write and Writer are of no use here.
+// Conn is the server's end of a WebSocket. Its methods, and those of the embedded Conn, may
+// be called concurrently. Do not use the embedded Conn's Write and Writer.
 type Conn struct {
 	*websocket.Conn
 	wire *wire
 }
 
-// Accept upgrades a request, see [websocket.Accept]. The ResponseWriter may be wrapped if it
-// has an Unwrap method. If it fails it has answered. The options' CompressionMode must be
-// disabled, as it is by default.
+// Accept upgrades a request, see [websocket.Accept]. The ResponseWriter can be wrapped if it
+// has an Unwrap method. If Accept fails, it has answered the request. The options'
+// CompressionMode must be disabled, which is the default.
 func Accept(w http.ResponseWriter, r *http.Request, opts *websocket.AcceptOptions) (*Conn, error) {
 	if opts != nil && opts.CompressionMode != websocket.CompressionDisabled {
 		panic(fmt.Sprintf("wsframe: AcceptOptions.CompressionMode is %v: want it disabled", opts.CompressionMode))
@@ -48,16 +49,16 @@ func Accept(w http.ResponseWriter, r *http.Request, opts *websocket.AcceptOption
 }
 
 // Send writes whole frames, made by [Append], within the timeout. It returns net.ErrClosed
-// once a close frame was written. After any other error the connection is of no use, since
-// part of a frame may have been written.
+// after a close frame was written. After any other error the connection is unusable,
+// because part of a frame may have been written.
 func (c *Conn) Send(frames []byte, timeout time.Duration) error {
 	_, err := c.wire.send(frames, timeout)
 	return err
 }
 
-// SendMessage writes a message, in fragments of at most so many bytes of data, each within
-// the timeout: a large message to a slow client may take as long as it needs, and pongs go
-// between the fragments. The errors are those of Send.
+// SendMessage writes a message in fragments of at most most bytes of data, each within the
+// timeout. A large message to a slow client can therefore take as long as it needs, and
+// pongs are sent between the fragments. The errors are those of Send.
 func (c *Conn) SendMessage(typ websocket.MessageType, message []byte, most int, timeout time.Duration) error {
 	head := byte(typ)
 	for {
@@ -73,11 +74,11 @@ func (c *Conn) SendMessage(typ websocket.MessageType, message []byte, most int, 
 	}
 }
 
-// Ping writes a ping within the timeout, and returns when it is written; the answer comes to
-// OnPongReceived. The library's own closes the connection when the ping could not be
-// written within 5 s; this one returns nil if it has written none of it, because other
-// writes took all the time, or the connection none: a client that is slow to take what was
-// sent is not dead. The errors are those of Send.
+// Ping writes a ping within the timeout, and returns when it is written; the answer calls
+// OnPongReceived. The library's own Ping closes the connection if it cannot write the ping
+// within 5 s. This one returns nil if it has written none of it, because other writes took
+// all the time or the connection accepted nothing: a client that is slow to read is not
+// dead. The errors are those of Send.
 func (c *Conn) Ping(payload string, timeout time.Duration) error {
 	n, err := c.wire.send(append([]byte{final | opPing, byte(len(payload))}, payload...), timeout)
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -86,19 +87,19 @@ func (c *Conn) Ping(payload string, timeout time.Duration) error {
 	return err
 }
 
-// Cut closes the connection under the WebSocket at once, which also cuts short a close
-// handshake that has begun.
+// Cut closes the underlying connection at once, even during a close handshake.
 func (c *Conn) Cut() { c.wire.Conn.Close() }
 
-// MaxHeader is the most that [Append] adds to a message, in bytes.
+// MaxHeader is the most bytes that Append adds to a message.
 const MaxHeader = 10
 
-// Append appends a message as a frame of a server (RFC 6455, section 5.2).
+// Append appends a message as a server's frame (RFC 6455, section 5.2).
 func Append(b []byte, typ websocket.MessageType, message []byte) []byte {
 	return append(AppendHeader(b, typ, len(message)), message...)
 }
 
-// AppendHeader appends the header of a frame that has a whole message of the given length.
+// AppendHeader appends the header of a frame that carries a whole message of the given
+// length.
 func AppendHeader(b []byte, typ websocket.MessageType, length int) []byte {
 	return appendHeader(b, final|byte(typ), length)
 }
