@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/weather"
 )
 
-// A sensor sends its readings again until they are stored, and none may be lost, whatever the weather is.
+// A sensor retries until its readings are stored, and none may be lost in any weather.
 func testReadings(t *testing.T) {
 	weather.Test(t, weather.Config{Up: []string{"sensor"}}, func(t testing.TB, n *sim.Network, s *weather.Storm) {
 		store, sensor := n.Host("store"), n.Host("sensor")
@@ -42,9 +42,9 @@ func testReadings(t *testing.T) {
 	})
 }
 
-// A test in random weather. In a file of tests testReadings is called TestReadings.
+// A test in random weather. In a test file, testReadings would be called TestReadings.
 func ExampleTest() {
-	if t := (*testing.T)(nil); t != nil { // go test gives a test its t, and an example none
+	if t := (*testing.T)(nil); t != nil { // go test passes t to a test, but not to an example
 		testReadings(t)
 	}
 }

@@ -14,7 +14,7 @@ func Example() {
 		panic(err)
 	}
 
-	// Whoever knows the user hands out a token,
+	// A service that knows the user issues a token,
 	token, err := tokens.Sign(access.Identity{
 		Client:  "alice",
 		Topics:  []string{"news", "orders.*"},
@@ -24,7 +24,7 @@ func Example() {
 		panic(err)
 	}
 
-	// and the server of a pattern, with its field Authenticate, asks tokens.
+	// and a pattern's server verifies it, with its field Authenticate.
 	r := httptest.NewRequest("GET", "/events", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	id, err := tokens.Authenticate(r)

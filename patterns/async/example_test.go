@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
-// A caller starts an operation, works on, and takes the result when it is there.
+// A caller starts an operation, does other work, and gets the result when it is ready.
 func Example() {
 	server := &async.Server{Run: func(_ context.Context, t workqueue.Task) ([]byte, error) {
 		return []byte(strings.ToUpper(string(t.Payload))), nil

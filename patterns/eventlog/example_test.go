@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// A reader leaves with a cursor and comes back: once in time, once too late.
+// A reader leaves with a cursor and returns, once in time and once too late.
 func Example() {
 	log := eventlog.NewMemory(eventlog.Options{Epoch: 0xca5e, MaxEntries: 3})
 	defer log.Close()

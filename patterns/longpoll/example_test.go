@@ -30,7 +30,7 @@ func Example() {
 				cancel()
 			}
 		}
-		return nil // handled: the next poll begins at b.Cursor
+		return nil // handled: the next poll starts from b.Cursor
 	})
 	fmt.Println(err)
 

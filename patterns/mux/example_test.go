@@ -35,7 +35,7 @@ func Example() {
 			return
 		}
 		io.WriteString(st, question)
-		st.CloseWrite() // the answer still comes
+		st.CloseWrite() // the answer can still arrive
 		answer, err := io.ReadAll(st)
 		fmt.Println(string(answer), err)
 		st.Close()

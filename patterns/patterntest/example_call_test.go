@@ -14,15 +14,15 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A service of one's own goes through the contract of calls: a shop that takes orders by POST, and customers who
-// know the difference between an order that was not taken and one of which they have not heard.
+// The contract of calls tests your own service: here a shop that takes orders by POST, and customers that distinguish
+// an order that was not taken from an order whose outcome is unknown.
 func ExampleCall() {
 	var t *testing.T // of a test function
 	patterntest.Call(t, shopAndCustomers)
 	patterntest.CallLoopback(t, shopAndCustomers)
 }
 
-// shopAndCustomers tells the contract how to run them.
+// shopAndCustomers describes them to the contract.
 func shopAndCustomers(*sim.Network) patterntest.Service {
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
@@ -41,9 +41,9 @@ func shopAndCustomers(*sim.Network) patterntest.Service {
 type shop struct{ app *patterntest.App }
 
 func (s shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	order, err := io.ReadAll(r.Body) // to its end, since net/http does not notice before that a client goes
+	order, err := io.ReadAll(r.Body) // to its end, because only then net/http notices that a client disconnects
 	if err != nil {
-		return // it was cut short
+		return // it was truncated
 	}
 	var refusal *patterntest.Refusal
 	switch answer, err := s.app.Do(r.Context(), string(order)); {
@@ -74,7 +74,7 @@ func (c customer) order(ctx context.Context, r patterntest.Request) (string, err
 		return "", err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body) // whose error says that it was cut short
+	answer, err := io.ReadAll(resp.Body) // returns an error if the answer is truncated
 	switch {
 	case resp.StatusCode == http.StatusServiceUnavailable:
 		return "", fmt.Errorf("%w: %s", patterntest.ErrNotExecuted, resp.Status)

@@ -13,18 +13,18 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A server and a client of one's own go through the contract: a journal, which sends its
-// events as JSON over TCP, and readers, which say after which event they want to go on.
+// The contract tests your own server and client: here a journal, which sends its events as
+// JSON over TCP, and readers, which tell it after which event they want to continue.
 func Example() {
 	var t *testing.T // of a test function
 	patterntest.Delivery(t, journalAndReaders)
 	patterntest.Loopback(t, journalAndReaders)
 }
 
-// journalAndReaders tells the contract how to run them.
+// journalAndReaders describes them to the contract.
 func journalAndReaders(n *sim.Network) patterntest.System {
 	var j journal
-	var readers sync.Map // by name: positions outlive a reader, as if on disk
+	var readers sync.Map // by name; a position survives its reader, as if on disk
 	return patterntest.System{
 		Serve:   func(ctx context.Context, h *sim.Host, _ string) error { return j.serve(ctx, h, n.Elapsed().String()) },
 		Publish: j.publish,
@@ -32,23 +32,23 @@ func journalAndReaders(n *sim.Network) patterntest.System {
 			at, _ := readers.LoadOrStore(name, new(position))
 			for random := n.Rand(name); ctx.Err() == nil; {
 				read(ctx, h, at.(*position), r)
-				select { // apart from each other, or all come back at once
+				select { // a random delay, so that the readers do not all come back at once
 				case <-time.After(time.Second/2 + time.Duration(random.Int64N(int64(time.Second)))):
 				case <-ctx.Done():
 				}
 			}
 			return nil
 		},
-		Bound: 250 * time.Millisecond, // what is large takes TCP two round trips
+		Bound: 250 * time.Millisecond, // TCP takes two round trips for a large event
 	}
 }
 
 // journal is the server.
 type journal struct {
 	mu     sync.Mutex
-	life   string // positions mean nothing in another; empty: it is down
+	life   string // names a run of the server; positions are valid within one life; empty: it is down
 	events [][]byte
-	more   chan struct{} // closed by the next event
+	more   chan struct{} // closed when the next event is published
 }
 
 type position struct {
@@ -57,7 +57,7 @@ type position struct {
 }
 
 type message struct {
-	Events [][]byte // in JSON as base64, since a string would have to be UTF-8
+	Events [][]byte // base64 in JSON, because a string would have to be UTF-8
 	Next   position
 }
 
@@ -79,8 +79,8 @@ func (j *journal) begin(life string) {
 	j.life, j.events, j.more = life, nil, make(chan struct{})
 }
 
-// after returns what comes after a position, and what tells of more. In another life that
-// is everything.
+// after returns the events after a position, and a channel that is closed when there are
+// more. For a position of another life it returns all events.
 func (j *journal) after(at position) (message, <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -122,7 +122,7 @@ func (j *journal) send(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// read is the client, for the life of one connection.
+// read is the client, for one connection.
 func read(ctx context.Context, h *sim.Host, at *position, r patterntest.Receiver) {
 	conn, err := h.DialContext(ctx, "tcp", "server:80")
 	if err != nil {

@@ -37,11 +37,11 @@ func Example() {
 	for range 3 {
 		d, err := sub.Next(ctx)
 		if err != nil {
-			panic(err) // a *Gap is an error after which Next goes on
+			panic(err) // after a *Gap, Next could be called again
 		}
 		fmt.Printf("%s: %s, attempt %d\n", d.Topic, d.Data, d.Attempt)
 		if string(d.Data) == "a book" && d.Attempt == 1 {
-			d.Nack(0) // not now
+			d.Nack(0) // deliver it again at once
 			continue
 		}
 		if err := d.AckSync(ctx); err != nil {

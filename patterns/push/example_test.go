@@ -10,8 +10,8 @@ import (
 	"github.com/squall-sim/squall/patterns/push"
 )
 
-// A phone gets its messages as they are published. What is published while it is
-// off, it gets when it is on again.
+// A phone gets messages as they are published. When it is switched on again, it gets those
+// published while it was off.
 func Example() {
 	log := eventlog.NewMemory(eventlog.Options{})
 	defer log.Close()

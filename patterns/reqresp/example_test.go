@@ -10,7 +10,7 @@ import (
 	"github.com/squall-sim/squall/patterns/reqresp"
 )
 
-// A payment that is sent twice is made once, and both get the same answer.
+// A payment that is sent twice is executed once, and both requests get the same answer.
 func Example() {
 	pay := func(_ context.Context, r *reqresp.Request) (reqresp.Effect, error) {
 		amount, err := strconv.Atoi(string(r.Body))

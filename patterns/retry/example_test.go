@@ -14,7 +14,7 @@ func Example() {
 		fmt.Println(failures, "failures: at most", backoff.Delay(failures, retry.NoJitter))
 	}
 
-	// The server's clock need not agree with ours: its Date says what its Retry-After means.
+	// The server's clock need not agree with ours, because Retry-After is compared with the answer's own Date.
 	h := http.Header{}
 	h.Set("Date", "Fri, 31 Dec 1999 23:59:00 GMT")
 	h.Set("Retry-After", "Fri, 31 Dec 1999 23:59:20 GMT")

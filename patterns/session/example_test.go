@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/patterns/session"
 )
 
-// A counter for each client, in the memory of one process. Over HTTPS, Insecure is to be left out.
+// A counter for each client, in the memory of one process. Over HTTPS, leave Insecure unset.
 func Example() {
 	sessions := &session.Manager{Insecure: true}
 	server := httptest.NewServer(sessions.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,8 +11,7 @@ import (
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
-// A client hands in work that takes longer than a request should, and comes back for the
-// result.
+// A client submits work that takes longer than a request should, and polls for the result.
 func ExampleJobs() {
 	jobs := &shortpoll.Jobs{Run: func(_ context.Context, task shortpoll.Task) ([]byte, error) {
 		return []byte(strings.ToUpper(string(task.Payload))), nil
@@ -29,14 +28,14 @@ func ExampleJobs() {
 		fmt.Println(err)
 		return
 	}
-	job, err = client.Wait(ctx, shortpoll.Job{ID: job.ID}) // also from elsewhere, with no more than the id
+	job, err = client.Wait(ctx, shortpoll.Job{ID: job.ID}) // the id is enough, even from another client
 	fmt.Println(job.State, string(job.Result), err)
 
 	// Output:
 	// done ALL QUIET <nil>
 }
 
-// A service publishes, a client asks now and then.
+// A service publishes, a client polls at intervals.
 func ExampleServer() {
 	feed := &shortpoll.Server{}
 	server := httptest.NewServer(feed.Handler())
@@ -59,7 +58,7 @@ func ExampleServer() {
 				return bye
 			}
 		}
-		return nil // handled: the next poll begins at b.Cursor
+		return nil // handled: the next poll starts from b.Cursor
 	})
 	fmt.Println(err)
 

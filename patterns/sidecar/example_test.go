@@ -11,7 +11,7 @@ import (
 )
 
 func Example() {
-	// A service with two replicas, of which one is out of order.
+	// A service with two replicas, one of which is broken.
 	broken := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer broken.Close()
 	works := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello, ", r.URL.Path) }))

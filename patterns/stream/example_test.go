@@ -10,7 +10,7 @@ import (
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
-// A service publishes, a client listens until it has heard "bye".
+// A service publishes, a client listens until it gets "bye".
 func Example() {
 	ctx := context.Background()
 	server := &stream.Server{}
@@ -35,10 +35,10 @@ func Example() {
 		if e.Data == "bye" {
 			return done
 		}
-		return nil // handled: the next connection begins after it
+		return nil // handled: the next connection starts after it
 	})
 	fmt.Println(err)
-	server.Drain(ctx) // which would keep site.Close waiting
+	server.Drain(ctx) // open streams would keep site.Close waiting
 	site.Close()
 
 	// Output:
@@ -47,7 +47,7 @@ func Example() {
 	// done
 }
 
-// The format alone, as it comes from any reader.
+// The format alone, from any reader.
 func ExampleDecoder_Events() {
 	body := strings.NewReader(": a comment\nid: 7\nevent: add\ndata: YHOO\ndata: +2\n\ndata: half an ev")
 

@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/patterns/async/outbox"
 )
 
-// Orders and what is to be told of them are in one database: an order that is refused tells nothing.
+// Orders and the events to publish about them are in one database: a refused order publishes nothing.
 func Example() {
 	dir, err := os.MkdirTemp("", "orders")
 	if err != nil {
@@ -29,7 +29,7 @@ func Example() {
 	defer cancel()
 	box := &outbox.Bolt{DB: db, Bucket: "outbox"}
 	relay := &outbox.Relay{Store: box, Publish: func(_ context.Context, r outbox.Row) error {
-		fmt.Printf("%s: %s\n", r.ID, r.Payload) // to a broker, whose receivers drop an ID that they have had
+		fmt.Printf("%s: %s\n", r.ID, r.Payload) // to a broker, whose receivers drop an ID that they have seen
 		if r.ID == "order-9-placed" {
 			cancel() // enough for an example
 		}
@@ -49,7 +49,7 @@ func Example() {
 				return err
 			}
 			if string(order) == "an elephant" {
-				return errors.New("out of stock") // neither the order is there then, nor the row
+				return errors.New("out of stock") // then neither the order nor the row is stored
 			}
 			return nil
 		})
