@@ -11,14 +11,14 @@ package pubsub
 // the message up: it learns more when the subscriber answers, settles the message, comes back and says what it
 // holds, or when its session ends.
 
-// lossesForgiven is how many deliveries of a message may be lost on the way without counting as
-// attempts. One that no connection survives is not to be sent for ever.
+// lossesForgiven is how many deliveries of a message can be lost in transit without counting as
+// attempts. The limit ends the delivery of a message that no connection survives.
 const lossesForgiven = 100
 
-// maxUnheard is how many deliveries to a subscriber may be on their way for all that is known.
+// maxUnheard is how many deliveries to a subscriber may be in transit, as far as is known.
 const maxUnheard = 2
 
-// doubt is what is not known of the deliveries of a message to one member.
+// doubt is what is unknown about the deliveries of a message to one member.
 type doubt struct {
 	last     *member // who was to get the last one
 	unheard  int     // deliveries to last of which it is not known whether they arrived
@@ -26,7 +26,7 @@ type doubt struct {
 	question uint64  // the number of the question that last was asked; 0: none
 }
 
-// send notes one more delivery.
+// send records one more delivery.
 func (f *flight) send(to *member) {
 	if f.last != to {
 		f.despair()
@@ -37,15 +37,15 @@ func (f *flight) send(to *member) {
 	f.unheard++
 }
 
-// unsend undoes send: the delivery has not left. What was said of deliveries since, or that they are missing, may have
-// taken it for one that had.
+// unsend undoes send: the delivery was not sent. Information about deliveries that arrived since
+// then may have taken it for one that was.
 func (f *flight) unsend() {
 	f.attempts--
 	f.unheard = max(0, f.unheard-1)
 }
 
-// counted is how many deliveries count as attempts: a message that is lost on the way was not tried, and of those that
-// may be on their way still one may have been.
+// counted returns how many deliveries count as attempts: a delivery lost in transit does not, and
+// of those that may still be in transit one does.
 func (f *flight) counted() int {
 	return f.attempts - min(f.lost, lossesForgiven) - max(0, f.unheard-1)
 }
@@ -53,7 +53,7 @@ func (f *flight) counted() int {
 // spent reports whether a message has had all its attempts.
 func (g *group) spent(f *flight) bool { return g.maxAttempts > 0 && f.counted() >= g.maxAttempts }
 
-// dead returns a message that has had all its attempts, as is known by now, if there is one.
+// dead returns a message that is known to have had all its attempts, if there is one.
 func (g *group) dead() *flight {
 	for _, f := range g.flights {
 		if f.to == nil && f.unheard == 0 && g.spent(f) {
@@ -63,11 +63,12 @@ func (g *group) dead() *flight {
 	return nil
 }
 
-// arrived notes that all deliveries to last have.
+// arrived records that all deliveries to last have arrived.
 func (f *flight) arrived() { f.unheard, f.asked, f.question = 0, 0, 0 }
 
-// hasArrived notes that the delivery of that number has, of which last speaks, and so what it was sent before: of one
-// that followed it over another connection, or not yet, it says nothing.
+// hasArrived records that the delivery with that number, to last, has arrived, and so have those
+// before it. It says nothing about later deliveries over another connection, or about one that has
+// not been sent yet.
 func (f *flight) hasArrived(attempt int) {
 	heard := f.unheard - max(0, f.attempts-attempt)
 	if heard <= 0 {
@@ -79,22 +80,22 @@ func (f *flight) hasArrived(attempt int) {
 	}
 }
 
-// wentMissing notes that those of which it was not known have not.
+// wentMissing records that the deliveries in doubt have not arrived.
 func (f *flight) wentMissing() {
 	f.lost += f.unheard
 	f.arrived()
 }
 
-// despair notes that nothing more will be heard from last. What a process dies of it has had in its hands without a
-// word: one delivery counts.
+// despair records that nothing more will be heard from last. A process that dies of a message
+// cannot report that it had it, so one delivery counts.
 func (f *flight) despair() {
 	f.lost += max(0, f.unheard-1)
 	f.arrived()
 	f.last = nil
 }
 
-// ask has the member that was to get a message asked whether it has arrived, unless it has been asked and has
-// not answered.
+// ask asks the member to which a message was sent whether it has arrived, unless it was asked
+// already and has not answered.
 func (g *group) ask(f *flight) {
 	if f.unheard > 0 && f.question == 0 && f.last.connected() {
 		f.question, f.asked = f.last.questions+1, f.unheard
@@ -102,7 +103,8 @@ func (g *group) ask(f *flight) {
 	}
 }
 
-// questions returns the members to be asked now whether what they were sent so far has arrived. Their questions are numbered.
+// questions returns the members to ask now whether everything sent to them has arrived, and numbers
+// the questions.
 func (g *group) questions() (asked []*member) {
 	for _, m := range g.members {
 		if m.curious {
@@ -114,7 +116,7 @@ func (g *group) questions() (asked []*member) {
 	return asked
 }
 
-// answered notes that what a member was sent before a question, and all before it, has arrived.
+// answered records that everything sent to a member before a question has arrived.
 func (g *group) answered(m *member, question uint64) {
 	for _, f := range g.flights {
 		if f.last != m || f.question == 0 || f.question > min(question, m.questions) {
@@ -128,7 +130,8 @@ func (g *group) answered(m *member, question uint64) {
 	}
 }
 
-// noteLost notes which deliveries have not arrived at a member that has come back with what it holds.
+// noteLost records which deliveries have not arrived at a member that has reconnected and reported
+// what it holds.
 func (g *group) noteLost(m *member, held []delivery) {
 	m.curious = false
 	for _, f := range g.flights {
@@ -144,7 +147,7 @@ func (g *group) noteLost(m *member, held []delivery) {
 	}
 }
 
-// noteGone notes that a member will say nothing more.
+// noteGone records that a member will report nothing more.
 func (g *group) noteGone(m *member) {
 	for _, f := range g.flights {
 		if f.last == m {

@@ -10,7 +10,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// sending is a message that was picked to be delivered.
+// sending is a message that was picked for delivery.
 type sending struct {
 	*flight
 	m  *member
@@ -18,11 +18,12 @@ type sending struct {
 	as delivery
 }
 
-// current reports whether it is still to be sent: it was not settled meanwhile, nor given to another.
+// current reports whether it must still be sent: it was neither settled in the meantime nor given
+// to another member.
 func (s sending) current() bool { return s.flight.to == s.m && s.attempts == s.as.Attempt }
 
-// deliver picks what can be delivered, keeps what has changed, and sends. It reports
-// whether there may be more.
+// deliver picks messages, stores the changes, and sends. It reports whether there
+// may be more.
 func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 	var out batch
 	defer out.send()
@@ -80,7 +81,7 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 	return len(flights) == pageEntries, nil
 }
 
-// takeBack undoes pick for what could not be sent.
+// takeBack undoes pick for messages that could not be sent.
 func (d *dispatcher) takeBack(picked []sending) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,7 +94,8 @@ func (d *dispatcher) takeBack(picked []sending) {
 	}
 }
 
-// batch is what a round sends, by connection, so that it goes out together.
+// batch is everything that a round sends, by connection, so that it is written
+// together.
 type batch []outgoing
 
 type outgoing struct {
@@ -131,7 +133,7 @@ func (b *batch) send() {
 	}
 }
 
-// keep stores what has changed, and lets go the answers that waited for it.
+// keep stores the changes, and releases the answers that waited for them.
 func (d *dispatcher) keep(out *batch) error {
 	d.mu.Lock()
 	replies, dirty := d.replies, d.dirty
@@ -158,8 +160,8 @@ func (d *dispatcher) keep(out *batch) error {
 // kept reports whether there is a state on disk.
 func (d *dispatcher) kept() bool { return d.options.Name != "" && d.b.Store != nil }
 
-// state is what is to be kept. What was read, and neither it nor anything after it was
-// ever delivered, is left to be read again.
+// state returns the state to store. Messages that were read but, like all after them,
+// never delivered are left out; they are read again.
 func (d *dispatcher) state() state {
 	s := state{
 		epoch: d.epoch, next: d.g.next, gaps: d.g.gaps, missed: d.g.missed,
@@ -181,8 +183,8 @@ func (d *dispatcher) state() state {
 	return s
 }
 
-// tell sends the gaps that members have not been notified of. What is lost until a subscriber
-// has taken notice of one gap is the next. The caller has d.mu.
+// tell sends the gaps of which members have not been notified. Messages lost before a
+// subscriber has confirmed one gap belong to the next. The caller has d.mu.
 func (d *dispatcher) tell(out *batch) {
 	for _, m := range d.g.members {
 		if m.connected() && m.sentGap < d.g.gaps && m.sentGap == m.toldGap {
@@ -192,7 +194,7 @@ func (d *dispatcher) tell(out *batch) {
 	}
 }
 
-// ask sends the questions whether what members were sent has arrived. The caller has d.mu.
+// ask asks members whether their deliveries have arrived. The caller has d.mu.
 func (d *dispatcher) ask(out *batch) {
 	for _, m := range d.g.questions() {
 		if m.connected() {
@@ -201,8 +203,8 @@ func (d *dispatcher) ask(out *batch) {
 	}
 }
 
-// subscribed is what a member is sent when it begins. It hears of the gaps that no
-// member has heard of.
+// subscribed returns the first frame for a new member, with the gaps of which no
+// member has been notified.
 func (d *dispatcher) subscribed(m *member) control {
 	return control{
 		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
@@ -210,7 +212,7 @@ func (d *dispatcher) subscribed(m *member) control {
 	}
 }
 
-// floor is the offset up to which everything is done. The caller has d.mu.
+// floor returns the offset up to which everything is done. The caller has d.mu.
 func (d *dispatcher) floor() uint64 {
 	floor := d.g.floor()
 	if len(d.reload) > 0 {
@@ -219,7 +221,7 @@ func (d *dispatcher) floor() uint64 {
 	return floor
 }
 
-// wasTold notes that a subscriber knows of a gap.
+// wasTold records that a subscriber knows of a gap.
 func (d *dispatcher) wasTold(m *member, number uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -230,14 +232,15 @@ func (d *dispatcher) wasTold(m *member, number uint64) {
 	d.kick()
 }
 
-// noteTold notes that a subscriber knows of all gaps up to a number.
+// noteTold records that a subscriber knows of all gaps up to a number.
 func (d *dispatcher) noteTold(number uint64) {
 	if number == d.g.gaps && number > d.g.told {
 		d.g.told, d.toldMissed, d.dirty = number, d.g.missed, true
 	}
 }
 
-// settle passes on what a subscriber says about a delivery. The caller has the dispatcher look.
+// settle passes on a subscriber's settlement of a delivery. The caller must wake the
+// dispatcher.
 func (d *dispatcher) settle(m *member, generation uint64, which delivery, v verb, pause time.Duration, request uint64, from *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

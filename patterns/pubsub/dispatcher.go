@@ -18,8 +18,8 @@ const (
 	clogRetry   = time.Second
 )
 
-// dispatcher is a subscription at work: one goroutine that reads the log, keeps what has
-// changed, and hands messages to connections. It never waits for the network.
+// dispatcher runs a subscription: one goroutine that reads the log, stores changes, and
+// passes messages to connections. It never waits for the network.
 type dispatcher struct {
 	b       *Broker
 	key     string // among the broker's dispatchers
@@ -46,13 +46,13 @@ type dispatcher struct {
 	letters   time.Time // no dead letters before, since the log failed
 }
 
-// reply is an answer that waits until what it says is kept.
+// reply is an answer that waits until the change it confirms is stored.
 type reply struct {
 	to    *connection
 	frame []byte
 }
 
-// attachment is how a member is reached.
+// attachment is how a member can be reached.
 type attachment struct {
 	conn    *connection
 	sub     uint64 // the client's number of the subscription
@@ -68,14 +68,14 @@ func newDispatcher(b *Broker, key string, o SubscribeOptions, c eventlog.Cursor)
 		b: b, key: key, options: o,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		epoch: c.Epoch,
-		// Generations of different incarnations must not be taken for each other.
+		// Generations of different incarnations must not be confused.
 		g:         group{limits: o.limits(), next: c.Offset, generation: uint64(time.Now().UnixMicro())},
 		dirty:     true,
 		idleSince: time.Now(),
 	}
 }
 
-// restore puts a dispatcher where a stored state says.
+// restore sets a dispatcher to a stored state.
 func (d *dispatcher) restore(s *state) {
 	d.epoch, d.g.next, d.g.high, d.reload = s.epoch, s.next, s.next, s.pending
 	d.g.gaps, d.g.missed, d.g.reason = s.gaps, s.missed, s.reason
@@ -86,7 +86,7 @@ func (d *dispatcher) restore(s *state) {
 	d.dirty = s.idleSince.IsZero() // the time of the restart is
 }
 
-// idles notes whether no client is subscribed. The caller has d.mu.
+// idles records whether no client is subscribed. The caller has d.mu.
 func (d *dispatcher) idles(now bool) {
 	if now == d.idleSince.IsZero() {
 		d.idleSince, d.dirty = time.Time{}, true
@@ -96,8 +96,8 @@ func (d *dispatcher) idles(now bool) {
 	}
 }
 
-// expires is when a subscription is deleted because no client is subscribed. Zero: not by now.
-// The caller has d.mu.
+// expires returns when the subscription is deleted because no client is subscribed, and zero
+// if one is. The caller has d.mu.
 func (d *dispatcher) expires() time.Time {
 	if d.options.Name == "" || d.options.ExpireAfter < 0 || d.idleSince.IsZero() {
 		return time.Time{}
@@ -133,7 +133,7 @@ func (d *dispatcher) end() {
 	}
 }
 
-// delete ends the dispatcher for ever, and tells its members.
+// delete ends the dispatcher permanently, and notifies its members.
 func (d *dispatcher) delete() {
 	d.end()
 	d.mu.Lock()
@@ -178,7 +178,7 @@ func (d *dispatcher) run() {
 			d.b.Logger.Error("a subscription waits for the disk", "subscription", d.key, "topic", d.options.Filter, "error", err)
 			due = time.Now().Add(diskRetry)
 		}
-		// A timer that fires too early costs one round; to move it for each message, more.
+		// A timer that fires too early costs one round, which is cheaper than moving it for each message.
 		if !due.IsZero() && (armed.IsZero() || due.Before(armed)) {
 			armed = due
 			timer.Reset(max(time.Until(due), 1))
@@ -203,7 +203,8 @@ func (d *dispatcher) run() {
 	}
 }
 
-// round does what there is to do, and returns when the next thing is due by itself.
+// round does everything that is due, and returns when something is next due by
+// itself.
 func (d *dispatcher) round() (due time.Time, err error) {
 	defer func() { d.recent = nil }() // while it waits it holds no messages
 	if err := d.load(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// load reads again the messages that were under way when the broker stopped.
+// load reads the messages again that were in flight when the broker stopped.
 func (d *dispatcher) load() error {
 	for {
 		d.mu.Lock()
@@ -42,7 +42,7 @@ func (d *dispatcher) load() error {
 	}
 }
 
-// gone notes that a message can no longer be fetched.
+// gone records that a message can no longer be fetched.
 func (d *dispatcher) gone(reason eventlog.Reason) {
 	if reason == "" {
 		d.g.stats.Expired++
@@ -52,8 +52,9 @@ func (d *dispatcher) gone(reason eventlog.Reason) {
 	d.dirty = true
 }
 
-// fetch returns one entry of the log, or nil and why it is not there: an empty reason means
-// that it has expired. It reads some that follow with it, as many as will be asked for.
+// fetch returns one entry of the log, or nil and the reason why it is missing; an empty
+// reason means that it has expired. It also reads the entries that follow, as many as will
+// be needed.
 func (d *dispatcher) fetch(offset uint64, many int) (*eventlog.Entry, eventlog.Reason, error) {
 	if len(d.recent) == 0 || offset < d.recent[0].Offset || offset > d.recentTo {
 		q := eventlog.Query{MaxEntries: many, MaxBytes: pageBytes}
@@ -75,7 +76,7 @@ func (d *dispatcher) fetch(offset uint64, many int) (*eventlog.Entry, eventlog.R
 
 func expired(e *eventlog.Entry) bool { return !e.Expires.IsZero() && !time.Now().Before(e.Expires) }
 
-// flight makes a flight of an entry, if the subscription wants it.
+// flight returns a flight for an entry, if the subscription wants the entry.
 func (d *dispatcher) flight(e *eventlog.Entry) (*flight, bool) {
 	if !access.Match(d.options.Filter, e.Topic) || e.Topic == d.options.DeadLetter {
 		return nil, false // its own dead letters would go round in circles
@@ -85,8 +86,8 @@ func (d *dispatcher) flight(e *eventlog.Entry) (*flight, bool) {
 	return &flight{offset: e.Offset, part: partOf(key, e.Offset), bytes: len(e.Topic) + len(e.Data), expires: e.Expires}, true
 }
 
-// deadLetters makes dead letters of messages that have had all their attempts. A log that takes
-// none is asked again later, and deliveries go on.
+// deadLetters publishes dead letters for messages that have had all their attempts. If the log
+// refuses one, it is tried again later, and deliveries continue.
 func (d *dispatcher) deadLetters(now time.Time) error {
 	if now.Before(d.letters) {
 		return nil
@@ -126,9 +127,9 @@ func (d *dispatcher) deadLetters(now time.Time) error {
 	}
 }
 
-// read takes in a page of the log, if there is room for more. It reports whether there
-// may be another. Where the log cannot go on it reads from where it can, so that what is told of that and the
-// first messages after it are sent together.
+// read takes in a page of the log, if there is room for more, and reports whether there may be
+// another. If the log cannot continue from its position, read continues from where the log can, so
+// that the notification of the gap and the first messages after it are sent together.
 func (d *dispatcher) read() (more bool, err error) {
 	for again := true; again && err == nil; {
 		more, again, err = d.readPage()
@@ -136,7 +137,7 @@ func (d *dispatcher) read() (more bool, err error) {
 	return more, err
 }
 
-// readPage reports besides whether the page was none, and the place to read from is another one now.
+// readPage also reports whether there was no page and the reading position has moved instead.
 func (d *dispatcher) readPage() (more, moved bool, err error) {
 	d.mu.Lock()
 	wanted, from := d.g.wantsMore(), eventlog.Cursor{Epoch: d.epoch, Offset: d.g.next}
@@ -181,7 +182,7 @@ func (d *dispatcher) readPage() (more, moved bool, err error) {
 	return page.More, false, nil
 }
 
-// restart goes on where the log can.
+// restart continues from where the log can.
 func (d *dispatcher) restart(page eventlog.Page) {
 	to := page.Next
 	if d.options.Reset == ResetLatest {
@@ -204,7 +205,7 @@ func (d *dispatcher) restart(page eventlog.Page) {
 	}
 }
 
-// letter makes a dead letter of an entry.
+// letter returns the dead letter for an entry.
 func (d *dispatcher) letter(f *flight, e *eventlog.Entry) (Message, error) {
 	var m Message
 	if err := m.decode(e.Data); err != nil {
@@ -217,8 +218,8 @@ func (d *dispatcher) letter(f *flight, e *eventlog.Entry) (Message, error) {
 	}
 	headers[HeaderDeadTopic], headers[HeaderDeadCursor] = e.Topic, at
 	headers[HeaderDeadSubscription], headers[HeaderDeadAttempts] = d.options.Name, strconv.Itoa(f.attempts)
-	// If the broker dies before it has noted this, it makes the letter again: the ID
-	// makes that one letter.
+	// If the broker dies before it has recorded this, it creates the letter again.
+	// The ID makes the two one letter.
 	id := "dead/" + d.options.Name + "/" + at
 	if len(id) > maxTopicBytes {
 		id = fmt.Sprintf("dead/%x", sha256.Sum256([]byte(id)))

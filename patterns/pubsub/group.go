@@ -10,12 +10,13 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// partitions is into how many parts the keys of a group are split. A part has one owner.
+// partitions is the number of parts into which the keys of a group are split. Each part
+// has one owner.
 const partitions = 64
 
-// group is what a broker knows of one subscription: how far it has read the log, which
-// messages are under way to whom, and who its members are. It does no I/O, knows no
-// time but what it is told, and belongs to whoever holds its dispatcher's mutex.
+// group is the broker's state of one subscription: how far it has read the log, which
+// messages are in flight to which member, and the members. It does no I/O and gets the
+// time from its caller. It belongs to the holder of its dispatcher's mutex.
 type group struct {
 	limits
 
@@ -38,7 +39,7 @@ type group struct {
 	stats GroupStats
 }
 
-// limits are the options of a subscription that bear on its group.
+// limits are the options of a subscription that matter to its group.
 type limits struct {
 	atMostOnce  bool
 	ackWait     time.Duration
@@ -49,7 +50,7 @@ type limits struct {
 	slow        SlowPolicy
 }
 
-// flight is a message on its way through a group.
+// flight is a message that a group is delivering.
 type flight struct {
 	offset   uint64
 	part     int
@@ -62,7 +63,7 @@ type flight struct {
 	doubt
 }
 
-// part is a share of the keys.
+// part is one of the parts of the keys.
 type part struct {
 	owner *member // nil: none
 	next  *member // who gets it when owner has nothing of it under way; nil: it stays
@@ -87,11 +88,11 @@ type member struct {
 	hangs     bool      // for so long that others have its parts
 }
 
-// ackMemory is how many acknowledgements of a member may be repeated.
+// ackMemory is how many of a member's acknowledgements can be repeated.
 const ackMemory = 256
 
-// partOf returns the part of a message. Members have parts that lie together, so that
-// messages without a key go to parts that lie far from each other in turn.
+// partOf returns the part of a message. Members own adjacent parts, so messages
+// without a key take turns among parts that are far apart.
 func partOf(key []byte, offset uint64) int {
 	if len(key) == 0 {
 		return int(bits.Reverse8(uint8(offset%partitions)) >> 2)
@@ -106,8 +107,8 @@ func (g *group) wantsMore() bool {
 	return len(g.members) > 0 && (g.waiting < g.maxPending || g.live && g.slow != Backpressure)
 }
 
-// add takes in a message that matches. If there are too many, the policy says what
-// happens; it returns the members to be disconnected.
+// add takes in a matching message. If there are too many, the slow policy applies;
+// add returns the members to disconnect.
 func (g *group) add(f *flight) (slow []*member) {
 	g.next = f.offset
 	if g.live && g.waiting >= g.maxPending {
@@ -137,14 +138,14 @@ func (g *group) add(f *flight) (slow []*member) {
 	return slow
 }
 
-// caughtUp says that the log has nothing more now.
+// caughtUp records that the log has nothing more now.
 func (g *group) caughtUp() {
 	if g.waiting == 0 && len(g.members) > 0 {
 		g.live = true
 	}
 }
 
-// lose notes that messages are lost. Zero: it is not known how many.
+// lose records that messages are lost; 0: an unknown number.
 func (g *group) lose(messages uint64, why eventlog.Reason) {
 	g.gaps++
 	g.missed += messages
@@ -152,7 +153,7 @@ func (g *group) lose(messages uint64, why eventlog.Reason) {
 	g.stats.Dropped += int64(messages)
 }
 
-// floor is the offset up to which everything is done.
+// floor returns the offset up to which everything is done.
 func (g *group) floor() uint64 {
 	if len(g.flights) > 0 {
 		return g.flights[0].offset - 1
@@ -162,8 +163,8 @@ func (g *group) floor() uint64 {
 
 func (g *group) full(m *member) bool { return m.out >= g.window || m.outBytes >= g.windowBytes }
 
-// pick returns the next messages to be delivered, most of them at most, and marks them as
-// under way. What a member gets for the first time is in the order of the log.
+// pick returns the next messages to deliver, at most most, and marks them as in flight. A
+// member's first deliveries are in the order of the log.
 func (g *group) pick(now time.Time, most int) (picked []*flight) {
 	for _, f := range g.flights {
 		if len(picked) == most {
@@ -198,7 +199,8 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 	return picked
 }
 
-// expire takes back what was not acknowledged in time, and ends pauses.
+// expire takes back messages that were not acknowledged in time, and ends
+// pauses.
 func (g *group) expire(now time.Time) {
 	hung := false
 	for _, f := range g.flights {
@@ -218,9 +220,10 @@ func (g *group) expire(now time.Time) {
 	}
 }
 
-// hung notes that a member has let the time of a delivery run out, and reports whether that is enough:
-// it has settled nothing for twice the time, and another member can. Who merely takes longer than AckWait
-// keeps its parts, so that its acknowledgement, when it comes, is good.
+// hung records that a member let the time of a delivery run out. It reports whether the member
+// counts as hung: it has settled nothing for twice the time, and another member is able to. A
+// member that only takes longer than AckWait keeps its parts, so that its late acknowledgement is
+// accepted.
 func (g *group) hung(m *member, now time.Time) bool {
 	m.late = true
 	m.hangs = m.hangs || m.connected() && now.Sub(m.heard) >= 2*g.ackWait &&
@@ -228,7 +231,7 @@ func (g *group) hung(m *member, now time.Time) bool {
 	return m.hangs
 }
 
-// lives notes that a member says something of what it has.
+// lives records a sign of life about a member's deliveries.
 func (g *group) lives(m *member, now time.Time) {
 	m.heard, m.late = now, false
 	if m.hangs {
@@ -237,7 +240,7 @@ func (g *group) lives(m *member, now time.Time) {
 	}
 }
 
-// due is when the next thing happens by itself. Zero: nothing will.
+// due returns when something next happens by itself, and zero if nothing will.
 func (g *group) due() time.Time {
 	var first time.Time
 	for _, f := range g.flights {
@@ -251,9 +254,10 @@ func (g *group) due() time.Time {
 	return first
 }
 
-// settle applies what a member says about a delivery. Whoever has the message, or would get
-// it next, may acknowledge it by an earlier delivery too: it is the same work. If only
-// the last one counted, nothing would ever be done over a link that is slower than AckWait.
+// settle applies a member's settlement of a delivery. The member that has the message, or
+// would get it next, can also acknowledge it by an earlier delivery, because it is the same
+// work. If only the latest delivery counted, nothing would ever be done over a link slower
+// than AckWait.
 func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, now time.Time) outcome {
 	defer g.lives(m, now)
 	f := g.find(d.Offset)
@@ -313,7 +317,7 @@ func (g *group) land(f *flight) {
 	}
 }
 
-// remove forgets a message that is not under way.
+// remove forgets a message that is not in flight.
 func (g *group) remove(f *flight) {
 	i, found := slices.BinarySearchFunc(g.flights, f.offset, func(f *flight, o uint64) int { return cmp.Compare(f.offset, o) })
 	if !found {
@@ -327,8 +331,8 @@ func (g *group) remove(f *flight) {
 	g.flights = slices.Delete(g.flights, i, i+1)
 }
 
-// giveUp lets go of what is under way to a member that will not settle it: at least once
-// means that another member gets it, at most once that none does.
+// giveUp takes back the messages in flight to a member that will not settle them. With
+// at least once another member gets them, with at most once none does.
 func (g *group) giveUp(m *member, keep func(*flight) bool) {
 	lost := 0
 	for _, f := range g.flights {
@@ -349,7 +353,7 @@ func (g *group) giveUp(m *member, keep func(*flight) bool) {
 	}
 }
 
-// discard removes what waits and has expired.
+// discard removes waiting messages that have expired.
 func (g *group) discard(now time.Time) {
 	before := len(g.flights)
 	g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool {

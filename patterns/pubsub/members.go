@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// join makes a new member, under a new generation.
+// join adds a member, in a new generation.
 func (g *group) join(name string, a attachment) *member {
 	g.generation++
 	m := &member{name: name, generation: g.generation, attachment: a}
@@ -16,7 +16,7 @@ func (g *group) join(name string, a attachment) *member {
 	return m
 }
 
-// leave removes a member. Its deliveries are not its any more.
+// leave removes a member. Its deliveries no longer belong to it.
 func (g *group) leave(m *member) {
 	i := slices.Index(g.members, m)
 	if i < 0 {
@@ -32,14 +32,14 @@ func (g *group) leave(m *member) {
 	}
 }
 
-// disconnect says that a member cannot be reached. It stays, for as long as its session lasts,
-// and with it what is under way: if it comes back nothing has moved.
+// disconnect records that a member is unreachable. It stays as long as its session lasts, and
+// so do its messages in flight: if it reconnects, nothing has moved.
 func (g *group) disconnect(m *member) {
 	m.attachment = attachment{}
 }
 
-// resume brings a member back. What it does not have must have been lost on the way,
-// and is delivered again at once.
+// resume brings a member back. Messages that it does not have were lost in transit,
+// and are delivered again at once.
 func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
 	m.attachment = a
 	g.lives(m, now)
@@ -52,11 +52,11 @@ func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
 	})
 }
 
-// rebalance decides who owns which part: each member as many as any other, or one more,
-// and no part changes its owner without need. A part with messages under way moves when
-// they are settled or their time is up; the others go on meanwhile.
+// rebalance decides who owns which part. All members own equally many, or one more, and
+// no part changes its owner without need. A part with messages in flight moves when
+// they are settled or their time is up; the other parts continue in the meantime.
 //
-// A member that hangs has none, unless all do.
+// A hung member owns no part, unless all members hang.
 func (g *group) rebalance() {
 	able := slices.DeleteFunc(slices.Clone(g.members), func(m *member) bool { return m.hangs })
 	if len(able) == 0 {
@@ -81,7 +81,7 @@ func (g *group) rebalance() {
 	}
 	g.stats.Rebalances++
 	fair, extra := partitions/n, partitions%n // so many members have one more than fair
-	// Those who have most keep the one more.
+	// The members with the most parts keep the extra one.
 	byShare := able
 	slices.SortStableFunc(byShare, func(a, b *member) int { return cmp.Compare(b.parts, a.parts) })
 	quota := make(map[*member]int, n)
@@ -121,8 +121,8 @@ func (g *group) hand(p *part, to *member) {
 	p.owner, p.next = to, nil
 }
 
-// forget drops all messages, since their offsets mean nothing any more, and begins a
-// new generation in which no member has anything.
+// forget drops all messages, because their offsets are no longer valid, and begins a
+// new generation in which no member has any messages.
 func (g *group) forget() {
 	g.generation++
 	g.flights, g.waiting, g.live = nil, 0, false

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// lease is a call of Lease. If no job is due it waits, and whoever has the table when one is gives it to it: were it woken to take
-// the job itself, those who wait would race for the jobs of one instant.
+// lease is a call of Lease. If no job is due, it waits, and the call that has the table when a job
+// becomes due hands it the job. If waiting calls were woken to take jobs themselves, they would
+// race for the jobs of one instant.
 type lease struct {
 	ctx     context.Context
 	request string
@@ -18,7 +19,8 @@ type lease struct {
 	err   error
 }
 
-// leaseOrWait leases a job to l, or has it wait for one. It is called by who has the table, as handOut is.
+// leaseOrWait leases a job to l, or makes l wait for one. Like handOut, it is called by the call
+// that has the table.
 func (q *Queue) leaseOrWait(l *lease, now time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -32,7 +34,8 @@ func (q *Queue) leaseOrWait(l *lease, now time.Time) error {
 	return nil
 }
 
-// handOut leases the jobs that are due to those who wait, in their order, and appends these to served, and those that were given up.
+// handOut leases the due jobs to the waiting calls, in their order. It appends these calls to
+// served, and the calls that were given up.
 func (q *Queue) handOut(served []*lease, now time.Time) []*lease {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +62,8 @@ func (q *Queue) grant(l *lease, now time.Time) bool {
 	return true
 }
 
-// leave has l wait no more, and says whether it did: otherwise it is ended by who took it out.
+// leave removes l from the waiting calls, and reports whether it did. If not, the call that
+// took it out ends it.
 func (q *Queue) leave(l *lease) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

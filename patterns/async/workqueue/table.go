@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// record is a job as the queue knows it. It is not changed once it is in the table, but for where it
-// is in an order: a change puts another one in its place.
+// record is a job as the queue knows it. Once it is in the table, only its place in an order
+// changes: any other change replaces it by a new record.
 type record struct {
 	ID       string
 	Key      string
@@ -22,12 +22,13 @@ type record struct {
 	Attempts int
 	Token    uint64 // of the last lease
 	Request  string // that asked for it
-	// Lapsed are the requests whose leases ended, of attempts that count. If one comes again its answer was lost: nobody had the job.
+	// Lapsed are the requests whose leases ended and whose attempts count. If one is repeated, its
+	// answer was lost and no worker had the job.
 	Lapsed []string
-	// At is when something is due: the next attempt of a Pending job, the end of a Running one's lease,
-	// the oblivion of one that has ended. A dead one has none.
+	// At is when something is due: the next attempt of a Pending job, the end of a Running job's
+	// lease, the removal of a job that has ended. A dead job has none.
 	At time.Time
-	// Wait is for how long a Pending job waits for At, after an attempt that failed.
+	// Wait is how long a Pending job waits until At, after a failed attempt.
 	Wait       time.Duration
 	Begin      time.Time // until when the first attempt must have begun; zero: it does not matter
 	Checkpoint []byte
@@ -46,7 +47,7 @@ func (r *record) status() Status {
 	return s
 }
 
-// An order has records in the order in which they are due.
+// An order holds records in the order in which they are due.
 type order []*record
 
 func (o order) Len() int { return len(o) }
@@ -85,7 +86,7 @@ type table struct {
 	before map[string]*record // what has changed since begin, as it was; nil: it was not
 }
 
-// rules are the settings of a Queue that a table goes by.
+// rules are the settings of a Queue that a table follows.
 type rules struct {
 	lease, retention    time.Duration
 	maxAttempts, maxAll int
@@ -145,7 +146,7 @@ func (t *table) enter(o *order, r *record) {
 	heap.Push(o, r)
 }
 
-// change puts a copy of a record after f has changed it.
+// change replaces a record by a copy that f has changed.
 func (t *table) change(r *record, f func(*record)) *record {
 	next := *r
 	next.order = nil
@@ -156,7 +157,7 @@ func (t *table) change(r *record, f func(*record)) *record {
 	return &next
 }
 
-// rollback undoes what was done since begin. Numbers that were given are not given again.
+// rollback undoes everything since begin. Numbers that were used are not reused.
 func (t *table) rollback() {
 	was := t.before
 	t.before = map[string]*record{}
@@ -168,7 +169,7 @@ func (t *table) rollback() {
 
 func (t *table) begin() { clear(t.before) }
 
-// advance does what is due.
+// advance does everything that is due.
 func (t *table) advance(now time.Time) {
 	for len(t.timed) > 0 && !now.Before(t.timed[0].At) {
 		switch r := t.timed[0]; r.State {
@@ -183,7 +184,7 @@ func (t *table) advance(now time.Time) {
 	}
 }
 
-// lapse ends the lease of a job, which counts as an attempt until its request comes again.
+// lapse ends the lease of a job. The attempt counts, unless its request is repeated.
 func (t *table) lapse(r *record) {
 	request := r.Request
 	r = t.again(r, End{Error: "the lease ended"}, r.At)
@@ -192,7 +193,7 @@ func (t *table) lapse(r *record) {
 	}
 }
 
-// neverCame takes back the attempt that a request had begun, which is made again since its answer was lost.
+// neverCame takes back the attempt of a request that is repeated because its answer was lost.
 func (t *table) neverCame(request string) {
 	if r := t.jobs[t.lapsed[request]]; r != nil {
 		t.change(r, func(r *record) {
@@ -202,8 +203,8 @@ func (t *table) neverCame(request string) {
 	}
 }
 
-// again gives a job another attempt at that time, or none if it has had all. An end without an
-// error does not count.
+// again gives a job another attempt at a time, or makes it dead if it has had all. An end
+// without an error does not count as an attempt.
 func (t *table) again(r *record, end End, at time.Time) *record {
 	return t.change(r, func(r *record) {
 		r.State, r.At, r.Wait, r.Request = Pending, at, end.After, ""
@@ -226,7 +227,7 @@ func (t *table) end(r *record, as State, result []byte, text string, now time.Ti
 	})
 }
 
-// next returns when something is due, zero if nothing is.
+// next returns when something is due, and zero if nothing is.
 func (t *table) next() time.Time {
 	if len(t.timed) == 0 {
 		return time.Time{}
@@ -258,7 +259,8 @@ func (t *table) add(job Job, now time.Time) (Status, error) {
 	return r.status(), nil
 }
 
-// take leases the job that has been due for longest, nil if none is.
+// take leases the job that has been due for the longest time, and returns nil
+// if none is due.
 func (t *table) take(request string, now time.Time) *record {
 	if id := t.leased[request]; id != "" && request != "" {
 		r := t.jobs[id]
@@ -308,8 +310,8 @@ func (t *table) finish(id string, token uint64, end End, now time.Time) error {
 	end.Error = strings.ToValidUTF8(end.Error[:min(len(end.Error), maxErrorBytes)], "?")
 	r, err := t.mine(id, token)
 	if err != nil {
-		// A repetition whose first answer was lost. A job that waits for another attempt does so
-		// because of this end or of its lease's: it is all the same.
+		// A repetition whose first answer was lost. A job may wait for another attempt because
+		// of this end or because of its lease's end: the result is the same.
 		if r := t.jobs[id]; r != nil && r.Token == token && (r.State == end.State || end.State == Pending && r.State == Dead) {
 			return nil
 		}

@@ -8,15 +8,15 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
-// call is something that a caller does with the table: a change, or nil for what wants the table to itself.
+// call is a use of the table: a change, or nil for a call that needs the table for itself.
 type call struct {
 	run func(now time.Time) error
 	err error
 }
 
-// do runs a function that changes the table, and returns when the change is on the disk; if that
-// fails nothing was changed. Those that come meanwhile share the next transaction. A function that returns an error
-// has changed nothing.
+// do runs a function that changes the table, and returns when the change is on disk. If that fails,
+// nothing was changed. Calls that arrive in the meantime share the next transaction. A function
+// that returns an error must have changed nothing.
 func (q *Queue) do(run func(now time.Time) error) error {
 	if err := q.Start(); err != nil {
 		return err
@@ -30,10 +30,10 @@ func (q *Queue) do(run func(now time.Time) error) error {
 	return c.err
 }
 
-// alone runs a function that has the table to itself, after those that came before it.
+// alone runs a function that has the table to itself, after the calls before it.
 func (q *Queue) alone(run func()) {
 	q.join(&call{})
-	// Whoever leads the calls before this one stops in front of it, so that it always leads itself.
+	// The leader of the calls before this one stops in front of it, so this call always leads itself.
 	these := q.calls.Take(func(*call) bool { return false })
 	defer q.calls.Done(these)
 	run()
@@ -82,7 +82,7 @@ func (q *Queue) commit(these []*group.Call[*call]) {
 	q.tell()
 }
 
-// tell wakes those who wait for what has changed.
+// tell wakes the calls that wait for what has changed.
 func (q *Queue) tell() {
 	for id, was := range q.table.before {
 		if r := q.table.jobs[id]; r != nil && r.State == Dead && (was == nil || was.State != Dead) {
@@ -109,11 +109,12 @@ func wake(all []chan struct{}) {
 	}
 }
 
-// diskPause is how long what is due waits after the disk has failed. It stays due, and would be tried again without a pause.
+// diskPause is how long due work waits after the disk has failed. It stays due, and would otherwise
+// be retried in a hot loop.
 const diskPause = time.Second
 
-// arm has the table advance when something is due, if somebody waits for that. It is called with the
-// lock, by who has the table.
+// arm makes the table advance when something is due, if a call waits for that. It is called with
+// the lock, by the call that has the table.
 func (q *Queue) arm() {
 	at := q.table.next()
 	if at.Before(q.pause) && !at.IsZero() {
@@ -129,7 +130,7 @@ func (q *Queue) arm() {
 	q.timer = time.AfterFunc(time.Until(at), func() { _ = q.do(func(time.Time) error { return nil }) })
 }
 
-// watch returns what is closed when a job changes, or any job for "".
+// watch returns a channel that is closed when a job changes, or any job for "".
 func (q *Queue) watch(id string) (chan struct{}, error) {
 	if err := q.Start(); err != nil {
 		return nil, err
@@ -155,7 +156,8 @@ func (q *Queue) unwatch(id string, changed chan struct{}) {
 	}
 }
 
-// enter has the queue drain or close, and wakes all who wait for what will not come.
+// enter makes the queue drain or close, and wakes all calls that would otherwise
+// wait in vain.
 func (q *Queue) enter(stage error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

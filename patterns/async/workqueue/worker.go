@@ -110,7 +110,7 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, t Tas
 	return ctx.Err()
 }
 
-// loop does one job after the other. Its requests have names that no other's have.
+// loop does one job after another. The names of its requests are unique.
 func (w *Worker) loop(ctx context.Context, name string, handle func(context.Context, Task) ([]byte, error)) {
 	jitter := w.Jitter.OrSeeded("worker")
 	log := polling.Logger(w.Logger)
@@ -130,9 +130,10 @@ func (w *Worker) loop(ctx context.Context, name string, handle func(context.Cont
 	}
 }
 
-// attempt does a task and tells the source how it ended.
+// attempt does a task and reports to the source how it ended.
 func (w *Worker) attempt(ctx context.Context, task Task, handle func(context.Context, Task) ([]byte, error), log *slog.Logger) {
-	// The lease is kept up until the source has heard of the end, also while the process ends.
+	// The lease is extended until the source has received the end, even while the process
+	// shuts down.
 	held := w.hold(context.WithoutCancel(ctx), task)
 	defer held.release()
 	working, cancel := context.WithCancelCause(held.ctx)
@@ -159,7 +160,7 @@ func (w *Worker) attempt(ctx context.Context, task Task, handle func(context.Con
 	w.count(end, task, log)
 }
 
-// isRefused reports whether an error says that what was asked for is wrong.
+// isRefused reports whether an error says that the request itself was invalid.
 func isRefused(err error) bool {
 	var status *retry.StatusError
 	return errors.As(err, new(badRequest)) || errors.As(err, &status) && !retry.Temporary(status.Status)
@@ -174,7 +175,8 @@ func (w *Worker) count(end End, task Task, log *slog.Logger) {
 	}
 }
 
-// endOf says how an attempt ends whose handle has returned. stopped is a worker that was told to end.
+// endOf returns the end of an attempt from handle's results. stopped says that the worker was asked
+// to stop.
 func endOf(result []byte, err error, stopped bool) End {
 	var later Later
 	switch {
@@ -190,7 +192,7 @@ func endOf(result []byte, err error, stopped bool) End {
 	return End{State: Pending, Error: cmp.Or(err.Error(), "failed")}
 }
 
-// A hold keeps a lease up.
+// A hold keeps extending a lease.
 type hold struct {
 	worker *Worker
 	task   Task
@@ -203,8 +205,8 @@ type hold struct {
 	ends *time.Timer // at the end of the lease, by this process's clock
 }
 
-// hold begins with a lease. How long ago the source gave it is not known, but the answer with it came
-// within this call, and a lease that is over for the source is refused by it.
+// hold begins with a lease. When the source granted it is not known, but its answer arrived within
+// this call, and the source refuses a lease that has ended.
 func (w *Worker) hold(ctx context.Context, task Task) *hold {
 	h := &hold{worker: w, task: task, ending: make(chan struct{})}
 	h.ctx, h.cancel = context.WithCancelCause(ctx)
@@ -236,7 +238,7 @@ func (h *hold) beat() {
 	}
 }
 
-// save stores a checkpoint, and insists until the lease ends.
+// save stores a checkpoint, and retries until the lease ends.
 func (h *hold) save(ctx context.Context, checkpoint []byte) error {
 	if checkpoint == nil {
 		checkpoint = []byte{}
@@ -256,7 +258,8 @@ func (h *hold) save(ctx context.Context, checkpoint []byte) error {
 	}
 }
 
-// extend asks for another lease. It counts from before the request: the source's began later.
+// extend extends the lease. The new lease is counted from before the request, which is
+// earlier than the source counts.
 func (h *hold) extend(ctx context.Context, checkpoint []byte) error {
 	began := time.Now()
 	err := h.worker.Source.Extend(ctx, h.task.ID, h.task.Token, checkpoint)
