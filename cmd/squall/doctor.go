@@ -17,10 +17,9 @@ import (
 func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor [packages]",
-		Short: "Check whether exact mode works here, and which packages it does not cover",
-		Long: `Check whether exact mode supports this release of Go, and print what differs if it does not. List the packages that call C,
-among the given ones and everything that they and their tests import: exact mode does not control what C code waits for or
-decides. Without arguments, check the package in the current folder.`,
+		Short: "Check whether exact mode works here",
+		Long: `Check whether exact mode supports this release of Go, and list the packages that call C, among the named packages and everything that they
+and their tests import. Exact mode does not control what C code waits for or decides. Without packages, doctor checks the current folder.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return doctor(cmd.Context(), cmd.OutOrStdout(), args) },
 	}
 }
@@ -36,20 +35,20 @@ func doctor(ctx context.Context, w io.Writer, packages []string) error {
 	}
 	fmt.Fprintf(w, "%s is supported; its changed standard library is %s\n", o.Version, o.File)
 	if o.Untried {
-		fmt.Fprintln(w, "It is later than the releases that squall was tried with, but all that squall changes is there.")
+		fmt.Fprintln(w, "It is newer than the releases that squall was tested with, but has everything that squall changes.")
 	}
 	if line.overlay != "" {
 		if _, err := overlay.Merge(o.File, line.overlay, ""); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "The overlay in GOFLAGS, %s, changes other files and is used too.\n", line.overlay)
+		fmt.Fprintf(w, "The overlay in GOFLAGS, %s, changes other files and is also used.\n", line.overlay)
 	}
 	found, err := callsC(ctx, o, packages)
 	switch {
 	case err != nil:
 		return err
 	case len(found) > 0:
-		fmt.Fprintf(w, "These packages call C, which is not in the schedule:\n  %s\n", strings.Join(found, "\n  "))
+		fmt.Fprintf(w, "These packages call C, which exact mode does not control:\n  %s\n", strings.Join(found, "\n  "))
 	}
 	return nil
 }

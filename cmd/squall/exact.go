@@ -29,7 +29,7 @@ func forExact(ctx context.Context, line commandLine, w io.Writer) (*exactBuild, 
 		return nil, err
 	}
 	if o.Untried {
-		fmt.Fprintf(w, "squall: %s is later than the releases that squall was tried with; all that it changes is there\n", o.Version)
+		fmt.Fprintf(w, "squall: %s is newer than the releases that squall was tested with, but has everything that squall changes\n", o.Version)
 	}
 	b := &exactBuild{o, line, o.File}
 	if line.overlay != "" {
@@ -38,7 +38,7 @@ func forExact(ctx context.Context, line commandLine, w io.Writer) (*exactBuild, 
 		}
 	}
 	if line.toBuild(ctx, o, b.file) {
-		fmt.Fprintf(w, "squall: exact mode builds the standard library of %s, once for each release of Go and set of build flags: it takes a minute or more\n", o.Version)
+		fmt.Fprintf(w, "squall: building the standard library of %s for exact mode, once for each Go release and set of build flags; this takes a minute or more\n", o.Version)
 	}
 	return b, nil
 }

@@ -64,9 +64,9 @@ func TestBuildsOfAnExactSweep(t *testing.T) {
 	dir := t.TempDir()
 	line := []string{"-run", "TestExactPrey", "-dir", dir, "../../internal/sweep/prey"}
 	_, err := run(t, append([]string{"sweep", "-seeds", "100"}, line...)...)
-	require.ErrorContains(t, err, `no test that takes seeds is selected by -run "TestExactPrey"; those that sim.NeedExact demands exact mode of need -exact`)
+	require.ErrorContains(t, err, `no test that takes seeds is selected by -run "TestExactPrey"; tests that call sim.NeedExact need -exact`)
 	_, err = run(t, append([]string{"sweep", "-exact", "-seeds", "100"}, line...)...)
-	require.ErrorContains(t, err, "is of another sweep (-exact=false, now true)")
+	require.ErrorContains(t, err, "belongs to another sweep (-exact=false, now true)")
 
 	out, err := run(t, append([]string{"sweep", "-exact", "-fresh", "-seeds", "100"}, line...)...)
 	require.Equal(t, exitError(codeFound), err, out)
@@ -82,5 +82,5 @@ func TestBuildsOfAnExactSweep(t *testing.T) {
 
 	t.Setenv("SQUALL_SCHED", "pct:3")
 	_, err = run(t, append([]string{"sweep", "-exact", "-seeds", "100"}, line...)...)
-	require.ErrorContains(t, err, "is of another sweep (SQUALL_SCHED=, now pct:3)")
+	require.ErrorContains(t, err, "belongs to another sweep (SQUALL_SCHED=, now pct:3)")
 }

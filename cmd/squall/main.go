@@ -43,7 +43,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "squall",
-		Short:         "Run Go tests with many seeds, and with a seed for the order of goroutines",
+		Short:         "Run Go tests with many seeds, and in exact mode, where the seed also decides the order of goroutines",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

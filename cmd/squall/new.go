@@ -19,7 +19,7 @@ import (
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
-		Short: "Create a file to start from",
+		Short: "Write a first test",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -31,10 +31,10 @@ func newScenarioCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "scenario NAME",
-		Short: "Create a passing scenario for you to change",
-		Long: `Create a test file in a package of yours. The test passes as it is: two hosts, a link, an outage, and the time at which the answer arrives.
-Replace the client and server by your own, and assert what they promise. NAME says in words what happens; the test and its file are named
-after it. Nothing is overwritten.`,
+		Short: "Write a passing scenario for you to change",
+		Long: `Write a test that passes into a new file of your package: two hosts, a link, an outage, and the time at which the answer arrives. Replace client
+and server by your own, and assert what they promise. NAME describes what happens; it gives the test and its file their names. No file is
+overwritten.`,
 		Example: `  squall new scenario "the answer is lost"              (TestTheAnswerIsLost in the_answer_is_lost_test.go)
   squall new scenario -in ./checkout "the bank is slow"`,
 		Args: cobra.ArbitraryArgs,
@@ -74,26 +74,26 @@ func nameScenario(name string) (*newScenario, error) {
 		return fmt.Errorf("the name %q %s: want words of ASCII letters and digits, such as \"the answer is lost\"", name, why)
 	}
 	if len(name) > mostLetters {
-		return nil, wrong(fmt.Sprintf("has %d letters, of at most %d", len(name), mostLetters))
+		return nil, wrong(fmt.Sprintf("has %d letters, more than %d", len(name), mostLetters))
 	}
 	s := &newScenario{words: strings.FieldsFunc(name, func(r rune) bool { return r == ' ' || r == '-' || r == '_' || r == ',' })}
 	if len(s.words) == 0 {
-		return nil, wrong("has no word")
+		return nil, wrong("has no words")
 	}
 	for _, w := range s.words {
 		for _, r := range w {
 			if r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-				return nil, wrong(fmt.Sprintf("has %q in it", r))
+				return nil, wrong(fmt.Sprintf("contains %q", r))
 			}
 		}
 		s.test += strings.ToUpper(w[:1]) + w[1:]
 	}
 	s.test = "Test" + strings.TrimPrefix(s.test, "Test")
 	if s.test == "Test" {
-		return nil, wrong("says nothing")
+		return nil, wrong("is empty apart from Test")
 	}
 	if s.test == "TestMain" {
-		return nil, wrong("would be that of TestMain, which package testing calls for all tests")
+		return nil, wrong("gives TestMain, which package testing calls for all tests")
 	}
 	// A file named like *_linux_test.go is built on that system only, so the last word must be one that means nothing to the go command.
 	s.file = strings.ToLower(strings.Join(s.words, "_")) + "_scenario_test.go"
@@ -105,12 +105,12 @@ func (s *newScenario) place(cmd *cobra.Command, dir string) error {
 	if info, err := os.Stat(dir); err != nil {
 		return err
 	} else if !info.IsDir() {
-		return fmt.Errorf("-in %s: it is a file: want the folder of a package", dir)
+		return fmt.Errorf("-in %s is a file: want the folder of a package", dir)
 	}
 	list := exec.CommandContext(cmd.Context(), "go", "list", "-f", "{{.Path}}", "-m", "github.com/squall-sim/squall")
 	list.Dir = dir
 	if out, err := list.CombinedOutput(); err != nil {
-		return fmt.Errorf("the module of %s does not know github.com/squall-sim/squall; squall's README says how to use a checkout in it.\ngo list says: %s", dir, bytes.TrimSpace(out))
+		return fmt.Errorf("the module of %s does not require github.com/squall-sim/squall; squall's README explains how to use a checkout.\ngo list: %s", dir, bytes.TrimSpace(out))
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -119,14 +119,14 @@ func (s *newScenario) place(cmd *cobra.Command, dir string) error {
 	for _, name := range files {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
 		if err != nil {
-			return fmt.Errorf("what is in %s must compile first: %w", dir, err)
+			return fmt.Errorf("the package in %s does not parse: %w", dir, err)
 		}
 		if s.pkg == "" {
 			s.pkg = strings.TrimSuffix(file.Name.Name, "_test") + "_test"
 		}
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == s.test {
-				return fmt.Errorf("%s has a function %s already: want another name", name, s.test)
+				return fmt.Errorf("%s already has a function %s: choose another name", name, s.test)
 			}
 		}
 	}
@@ -167,7 +167,7 @@ func packageArg(dir string) string {
 func (s *newScenario) write() error {
 	f, err := os.OpenFile(s.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s is there already, and is left as it is: want another name", s.file)
+		return fmt.Errorf("%s already exists and was not changed: choose another name", s.file)
 	}
 	if err != nil {
 		return err

@@ -57,16 +57,16 @@ func TestANewScenarioRuns(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"-in", "checkout", "The answer is-lost_on Linux"}, "checkout/the_answer_is_lost_on_linux_scenario_test.go has a function TestTheAnswerIsLostOnLinux already"},
-		{[]string{"-in", "checkout", "the Answer is lost", "on LINUX"}, "is there already, and is left as it is"},
+		{[]string{"-in", "checkout", "The answer is-lost_on Linux"}, "checkout/the_answer_is_lost_on_linux_scenario_test.go already has a function TestTheAnswerIsLostOnLinux"},
+		{[]string{"-in", "checkout", "the Answer is lost", "on LINUX"}, "already exists and was not changed"},
 		{[]string{"-in", "nowhere", "x"}, "nowhere"},
-		{[]string{"-in", "go.mod", "x"}, "-in go.mod: it is a file"},
-		{[]string{}, `the name "" has no word`},
-		{[]string{"überall"}, `has 'ü' in it: want words of ASCII letters and digits, such as "the answer is lost"`},
-		{[]string{"../x"}, `has '.' in it`},
-		{[]string{"test"}, "says nothing"},
+		{[]string{"-in", "go.mod", "x"}, "-in go.mod is a file"},
+		{[]string{}, `the name "" has no words`},
+		{[]string{"überall"}, `contains 'ü': want words of ASCII letters and digits, such as "the answer is lost"`},
+		{[]string{"../x"}, `contains '.'`},
+		{[]string{"test"}, "is empty apart from Test"},
 		{[]string{"main"}, "TestMain"},
-		{[]string{strings.Repeat("a", 101)}, "has 101 letters, of at most 100"},
+		{[]string{strings.Repeat("a", 101)}, "has 101 letters, more than 100"},
 	} {
 		_, err = run(t, append([]string{"new", "scenario"}, row.args...)...)
 		require.ErrorContains(t, err, row.says)
@@ -90,9 +90,9 @@ func TestANewScenarioRuns(t *testing.T) {
 	require.Equal(t, "example.com/shop/checkout", all[0].Package)
 	out, err = run(t, "scenarios", "-fault", "Crash")
 	require.NoError(t, err)
-	require.Equal(t, "squall: none of the 1 scenarios of ./... is like that\n", out)
+	require.Equal(t, "squall: none of the 1 scenarios of ./... matches\n", out)
 	_, err = run(t, "scenarios", "./...")
-	require.ErrorContains(t, err, "./...: these are words to look for: packages are named by -in ./...")
+	require.ErrorContains(t, err, "./...: the arguments are words to search for; name packages with -in ./...")
 }
 
 func TestScenariosOfAModuleWithoutAny(t *testing.T) {
@@ -111,7 +111,7 @@ func TestANewScenarioNeedsSquall(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("go.mod", []byte("module example.com/shop\n\ngo 1.26.0\n"), 0o600))
 	_, err := run(t, "new", "scenario", "x")
-	require.ErrorContains(t, err, "the module of . does not know github.com/squall-sim/squall")
+	require.ErrorContains(t, err, "the module of . does not require github.com/squall-sim/squall")
 	files, err := filepath.Glob("*_test.go")
 	require.NoError(t, err)
 	require.Empty(t, files)

@@ -33,24 +33,24 @@ type repeat struct {
 
 func (r *repeat) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.dir, "dir", ".squall-sweep", "`FOLDER` of the sweep")
-	cmd.Flags().StringVar(&r.run, "run", "", "which tests, as in go test -run, instead of a finding")
-	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "the seed, instead of a finding")
-	cmd.Flags().BoolVar(&r.race, "race", false, "use the race detector")
-	cmd.Flags().BoolVar(&r.exact, "exact", false, "use exact mode, as squall test does; implied for a finding of a sweep in exact mode")
+	cmd.Flags().StringVar(&r.run, "run", "", "run these tests instead of a finding, as go test -run")
+	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "the seed for -run")
+	cmd.Flags().BoolVar(&r.race, "race", false, "with the race detector")
+	cmd.Flags().BoolVar(&r.exact, "exact", false, "in exact mode, as squall test; always on for findings of an exact sweep")
 	cmd.Flags().StringVar(&r.tags, "tags", "", "build tags, instead of the sweep's")
-	cmd.Flags().BoolVar(&r.short, "short", false, "as in go test")
+	cmd.Flags().BoolVar(&r.short, "short", false, "as go test -short")
 }
 
-const findingsHelp = `Name a finding by its number in the sweep's result, such as 2, or by its number and one of its other seeds, such as 2:4711. Without
-an argument the findings are listed. The test is built as in the sweep: with its flags, and with its GOFLAGS unless GOFLAGS is set. Use
--run, -seed and packages to name a test instead.`
+const findingsHelp = `Name a finding by its number in the sweep's result, such as 2; with 2:4711 it runs with another of its seeds. Without a number the findings are
+listed. The test is built as in the sweep, with the sweep's flags and GOFLAGS; a GOFLAGS that you set takes precedence. To run a test instead
+of a finding, use -run with -seed and packages.`
 
 func replayCommand() *cobra.Command {
 	var r repeat
 	cmd := &cobra.Command{
 		Use:     "replay [finding | -run TEST -seed N packages]",
-		Short:   "Run a test again with the seed with which it failed in a sweep",
-		Long:    "Run a test again with the seed with which it failed.\n\n" + findingsHelp,
+		Short:   "Run a test again that failed in a sweep",
+		Long:    "Run a test again with the seed that made it fail.\n\n" + findingsHelp,
 		Example: "  squall replay 1\n  squall replay -run TestCheckout -seed 4711 ./checkout",
 		RunE:    func(cmd *cobra.Command, args []string) error { return r.do(cmd, args) },
 
@@ -64,9 +64,9 @@ func reportCommand() *cobra.Command {
 	var r repeat
 	cmd := &cobra.Command{
 		Use:   "report [finding | -run TEST -seed N packages]",
-		Short: "Write the report page and the captures of a test run, whether it fails or not",
-		Long: `Run a test again, with the seed with which it failed or another one, and write the folder that a failed test writes with
-SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults.
+		Short: "Write the page and the captures of a test, whether it fails or not",
+		Long: `Run a test again and write the folder that SQUALL_ARTIFACTS writes for a failed test: report.html, a capture for each host, the trace and the
+faults. The seed is the one that made it fail, or the one you name.
 
 ` + findingsHelp,
 		ValidArgsFunction: r.complete,
@@ -86,7 +86,7 @@ SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults
 		},
 	}
 	r.flags(cmd)
-	cmd.Flags().StringVarP(&r.artifacts, "out", "o", "squall-report", "`FOLDER` to write")
+	cmd.Flags().StringVarP(&r.artifacts, "out", "o", "squall-report", "`FOLDER` to write to")
 	return cmd
 }
 
@@ -127,7 +127,7 @@ func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 		return &testRun{run: r.run, seed: r.seed, seeded: true, exact: r.exact, policy: os.Getenv(policyVariable), packages: args}, nil
 	}
 	if _, err := os.Stat(r.dir); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no sweep in %s: squall sweep makes one, -dir names another folder, and -run TEST -seed N PACKAGE a test instead of a finding", r.dir)
+		return nil, fmt.Errorf("there is no sweep in %s: run squall sweep first, name its folder with -dir, or name a test with -run TEST -seed N PACKAGE", r.dir)
 	}
 	result, err := sweep.Merge([]string{r.dir})
 	if err != nil {
@@ -138,7 +138,7 @@ func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 		return nil, nil
 	}
 	if len(args) > 1 {
-		return nil, fmt.Errorf("%s: want one finding, or -run with packages", strings.Join(args, " "))
+		return nil, fmt.Errorf("%s: want one finding, or packages together with -run", strings.Join(args, " "))
 	}
 	c, seed, err := pick(result, args[0], r.dir)
 	if err != nil {
@@ -161,7 +161,7 @@ func exactly(test string) string {
 // pick returns the finding that NUMBER or NUMBER:SEED names, and its seed.
 func pick(result *sweep.Result, name, dir string) (c sweep.Cause, seed uint64, err error) {
 	if len(result.Causes) == 0 {
-		return c, 0, fmt.Errorf("finding %s: the sweep in %s has found nothing", name, dir)
+		return c, 0, fmt.Errorf("finding %s: the sweep in %s has no findings", name, dir)
 	}
 	number, text, other := strings.Cut(name, ":")
 	i, err := strconv.Atoi(number)
@@ -171,7 +171,7 @@ func pick(result *sweep.Result, name, dir string) (c sweep.Cause, seed uint64, e
 	c = result.Causes[i-1]
 	if seed = c.First; other {
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return c, 0, fmt.Errorf("finding %s: the seed %q is no number", name, text)
+			return c, 0, fmt.Errorf("finding %s: the seed %q is not a number", name, text)
 		}
 	}
 	return c, seed, nil
@@ -231,7 +231,7 @@ func stillThere(w io.Writer, f func() error) error {
 		case err := <-done:
 			return err
 		case <-tick.C:
-			fmt.Fprintf(w, "squall: still at it after %v\n", time.Since(began).Round(time.Second))
+			fmt.Fprintf(w, "squall: still running after %v\n", time.Since(began).Round(time.Second))
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	if r.artifacts != "" {
 		test.Env = append(test.Env, "SQUALL_ARTIFACTS="+r.artifacts, "SQUALL_ARTIFACTS_ALL=1")
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "squall: go test compiles %s, and runs %s", cmp.Or(strings.Join(what.packages, " "), "the tests here"), what.run)
+	fmt.Fprintf(cmd.ErrOrStderr(), "squall: go test compiles %s and runs %s", cmp.Or(strings.Join(what.packages, " "), "the tests here"), what.run)
 	if what.seeded {
 		fmt.Fprintf(cmd.ErrOrStderr(), " with seed %d", what.seed)
 	}
@@ -278,7 +278,7 @@ func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 		return exitError(exit.ExitCode())
 	}
 	if err == nil && what.finding != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "squall: finding %s did not fail again. What is tested has changed since, or the test does not repeat: SQUALL_CHECK=1 says where two runs differ\n", what.finding)
+		fmt.Fprintf(cmd.ErrOrStderr(), "squall: finding %s did not fail again: the code has changed since, or the test does not repeat. SQUALL_CHECK=1 shows where two runs differ\n", what.finding)
 	}
 	return err
 }

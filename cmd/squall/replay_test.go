@@ -39,13 +39,13 @@ func TestReplayBuildsAsTheSweepDid(t *testing.T) {
 	out, err = run(t, "replay", "-dir", dir, "1")
 	require.Equal(t, exitError(1), err, out)
 	require.Contains(t, out, "five in short")
-	require.Contains(t, out, "squall: go test compiles github.com/squall-sim/squall/internal/sweep/prey, and runs ^TestTaggedPrey$ with seed 5\n")
+	require.Contains(t, out, "squall: go test compiles github.com/squall-sim/squall/internal/sweep/prey and runs ^TestTaggedPrey$ with seed 5\n")
 	out, err = run(t, "shrink", "-dir", dir, "1")
 	require.NoError(t, err, out)
-	require.Contains(t, out, "TestTaggedPrey fails with seed 5, and has no faults to leave out: tagged_test.go:15: five in short\n")
+	require.Contains(t, out, "TestTaggedPrey fails with seed 5 and has no faults to leave out: tagged_test.go:15: five in short\n")
 
 	_, err = run(t, append([]string{"sweep", "-tags", "prey"}, sweepLine[4:]...)...)
-	require.ErrorContains(t, err, "is of another sweep (-short=true, now false)")
+	require.ErrorContains(t, err, "belongs to another sweep (-short=true, now false)")
 }
 
 // writeLedger writes that of a sweep that has found one thing.
@@ -82,9 +82,9 @@ func TestReplayCallsGoTest(t *testing.T) {
 
 	out, err := run(t, "replay", "-dir", dir, "1")
 	require.NoError(t, err)
-	require.Equal(t, "squall: go test compiles x/p, and runs ^TestA$/^b\\.c$ with seed 23\n"+
+	require.Equal(t, "squall: go test compiles x/p and runs ^TestA$/^b\\.c$ with seed 23\n"+
 		"GOFLAGS=-mod=mod SEED=23 SEEDS= in pkg: test -count=1 -run ^TestA$/^b\\.c$ -race -tags=a -short x/p\n"+
-		"squall: finding 1 did not fail again. What is tested has changed since, or the test does not repeat: SQUALL_CHECK=1 says where two runs differ\n", out)
+		"squall: finding 1 did not fail again: the code has changed since, or the test does not repeat. SQUALL_CHECK=1 shows where two runs differ\n", out)
 
 	t.Setenv("GOFLAGS", "-trimpath")
 	out, err = run(t, "replay", "-dir", dir, "-race", "-tags", "b", "1:42")
@@ -98,7 +98,7 @@ func TestReplayCallsGoTest(t *testing.T) {
 
 	out, err = run(t, "replay", "-run", "TestX", "-seed", "7", "-short", "./x")
 	require.NoError(t, err)
-	require.Equal(t, "squall: go test compiles ./x, and runs TestX with seed 7\n"+
+	require.Equal(t, "squall: go test compiles ./x and runs TestX with seed 7\n"+
 		"GOFLAGS=-trimpath SEED=7 SEEDS= in squall: test -count=1 -run TestX -short ./x\n", out, "and no word of a finding")
 }
 
@@ -108,7 +108,7 @@ func TestFindingsThatThereAreNot(t *testing.T) {
 	require.ErrorContains(t, err, "there is no ledger of a sweep")
 	for _, command := range []string{"replay", "report", "shrink"} {
 		_, err = run(t, command, "-dir", filepath.Join(dir, "nowhere"))
-		require.ErrorContains(t, err, "nowhere: squall sweep makes one, -dir names another folder, and -run TEST -seed N PACKAGE a test instead of a finding")
+		require.ErrorContains(t, err, "nowhere: run squall sweep first, name its folder with -dir, or name a test with -run TEST -seed N PACKAGE")
 	}
 	_, err = run(t, "sweep", "-seed", "5")
 	require.ErrorContains(t, err, "unknown flag: --seed: squall sweep -help lists the flags")
@@ -116,7 +116,7 @@ func TestFindingsThatThereAreNot(t *testing.T) {
 	require.ErrorContains(t, err, "go list: exit status 1\n")
 	writeLedger(t, dir, sweep.Heading{}, sweep.Finding{Package: "x/p", Test: "TestA", Seed: 23, Seeded: true, Cause: "c"})
 	for name, says := range map[string]string{
-		"0": "finding 0: want a number from 1 to 1, or NUMBER:SEED", "2": "finding 2: want", "x": "finding x: want", "1:x": `finding 1:x: the seed "x" is no number`,
+		"0": "finding 0: want a number from 1 to 1, or NUMBER:SEED", "2": "finding 2: want", "x": "finding x: want", "1:x": `finding 1:x: the seed "x" is not a number`,
 	} {
 		_, err = run(t, "replay", "-dir", dir, name)
 		require.ErrorContains(t, err, says)
@@ -143,7 +143,7 @@ func TestReplaySaysThatItIsStillThere(t *testing.T) {
 		line = line[:n]
 		return os.ErrExist
 	}), os.ErrExist)
-	require.Contains(t, string(line), "squall: still at it after 0s\n")
+	require.Contains(t, string(line), "squall: still running after 0s\n")
 }
 
 // A sweep that is interrupted before it has compiled says so, and ends as one that is interrupted later.

@@ -21,13 +21,13 @@ func scenariosCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scenarios [words]",
-		Short: "List the failure scenarios of a module's tests",
-		Long: `List the scenarios of packages: the rows of tables ([]scenario.Row), and tests that call sim.Test or sim.Explore. Each is shown with its reason,
-the patterns that it uses, the faults that it injects, its place and the command that runs it. Words select the scenarios whose listing
-contains all of them, ignoring case.
+		Short: "List the failures that a module's tests go through",
+		Long: `List the scenarios of packages: the rows of tables ([]scenario.Row), and the tests that call sim.Test or sim.Explore. For each, show why it
+exists, the patterns it uses, what it breaks, where it is, and the command that runs it. With words, list only the scenarios in which all of
+the words occur; upper and lower case are the same.
 
-The list is made from the source; nothing is compiled or run. The faults are those that the scenario, and the functions of its package that
-it calls, refer to by their names in package sim.`,
+The list is read from the source; nothing is compiled or run. What a scenario breaks is recognised by the names of package sim in it and in
+the functions of its package that it calls.`,
 		Example: `  squall scenarios
   squall scenarios lost answer
   squall scenarios -pattern stream -fault Crash
@@ -36,7 +36,7 @@ it calls, refer to by their names in package sim.`,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			for _, w := range words {
 				if strings.HasPrefix(w, "./") || strings.HasSuffix(w, "...") {
-					return fmt.Errorf("%s: these are words to look for: packages are named by -in %s", w, w)
+					return fmt.Errorf("%s: the arguments are words to search for; name packages with -in %s", w, w)
 				}
 			}
 			var flags []string
@@ -58,13 +58,13 @@ it calls, refer to by their names in package sim.`,
 			case len(all) == 0:
 				fmt.Fprintf(cmd.ErrOrStderr(), "squall: %s has no scenarios. To write the first: squall new scenario \"the answer is lost\". To see squall's own: squall scenarios -in github.com/squall-sim/squall/...\n", where)
 			case len(found) == 0:
-				fmt.Fprintf(cmd.ErrOrStderr(), "squall: none of the %d scenarios of %s is like that\n", len(all), where)
+				fmt.Fprintf(cmd.ErrOrStderr(), "squall: none of the %d scenarios of %s matches\n", len(all), where)
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&in, "in", []string{"./..."}, "`PACKAGES` to list, as in go list; may be given several times")
+	f.StringArrayVar(&in, "in", []string{"./..."}, "`PACKAGES` to search, as for go list; may be repeated")
 	f.StringVar(&pattern, "pattern", "", "only scenarios that use this pattern, such as stream")
 	f.StringVar(&fault, "fault", "", "only scenarios with this fault, such as Crash or Loss")
 	f.StringVar(&tags, "tags", "", "build tags")
@@ -94,7 +94,7 @@ func listScenarios(w io.Writer, all []tables.Scenario) {
 		if rel, err := filepath.Rel(here, file); err == nil && filepath.IsLocal(rel) {
 			file = rel
 		}
-		fmt.Fprintf(w, "%s\n    %s\n", s.Name, cmp.Or(s.Reason, "(it does not say why it is there)"))
+		fmt.Fprintf(w, "%s\n    %s\n", s.Name, cmp.Or(s.Reason, "(no reason given)"))
 		if s.Source != "" {
 			fmt.Fprintf(w, "    %s\n", s.Source)
 		}

@@ -20,10 +20,11 @@ func shrinkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shrink [finding | -run TEST -seed N package]",
 		Short: "Find the fewest faults with which a test still fails",
-		Long: `Run a failing test repeatedly, leaving out some of its faults (SQUALL_FAULTS), until every fault that remains is needed to make it fail in
-the same way. Print these faults as Go, and the command that repeats the run. Faults are those of package sim, whether the test or code that
-it uses injects them. Impairments in the configuration of links, such as loss, are not left out. This works for every test, but it only leaves
-faults out. A test of package weather shrinks its own storm when squall replay runs it, and also makes the faults simpler, shorter and later.
+		Long: `Run a failing test repeatedly and leave out some of its faults each time (SQUALL_FAULTS), until the test needs every remaining fault to fail as
+it did. Then print these faults as Go code, and the command that repeats the run. Faults are the faults of package sim that the test or
+anything it uses injects. The configuration of links, such as a loss, stays as it is. A test of package weather reduces its storm by itself
+when squall replay runs it, also to simpler, shorter and later faults. This command does not: it works for every test, and knows only the
+numbers of the faults.
 
 ` + findingsHelp,
 		Example: "  squall shrink 1\n  squall shrink -run TestCheckout -seed 4711 ./checkout",
@@ -42,7 +43,7 @@ faults out. A test of package weather shrinks its own storm when squall replay r
 
 func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	if !what.seeded {
-		return fmt.Errorf("finding %s: %s takes no seed: it is not of the simulated network", what.finding, what.run)
+		return fmt.Errorf("finding %s: %s takes no seed: it does not use the simulated network", what.finding, what.run)
 	}
 	switch len(what.packages) {
 	case 0:
@@ -77,7 +78,7 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	})
 	line.end()
 	if err != nil && ctx.Err() != nil {
-		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted: nothing has been found out")
+		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted before there was a result")
 		return exitError(codeInterrupted)
 	}
 	if err != nil {
@@ -90,12 +91,12 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 func tellShrunk(w io.Writer, s *sweep.Shrunk, what testRun) {
 	switch {
 	case s.Before == 0:
-		fmt.Fprintf(w, "%s fails with seed %d, and has no faults to leave out: %s\n", s.Test, what.seed, s.Cause)
+		fmt.Fprintf(w, "%s fails with seed %d and has no faults to leave out: %s\n", s.Test, what.seed, s.Cause)
 		return
 	case len(s.Numbers) == 0:
-		fmt.Fprintf(w, "%s fails with seed %d without any of its %d faults, too: %s\n", s.Test, what.seed, s.Before, s.Cause)
+		fmt.Fprintf(w, "%s also fails with seed %d without any of its %d faults: %s\n", s.Test, what.seed, s.Before, s.Cause)
 	default:
-		fmt.Fprintf(w, "%s fails with seed %d with %d of its %d faults, and with none of them fewer: %s\n", s.Test, what.seed, len(s.Faults), s.Before, s.Cause)
+		fmt.Fprintf(w, "%s fails with seed %d and %d of its %d faults, all of them needed: %s\n", s.Test, what.seed, len(s.Faults), s.Before, s.Cause)
 	}
 	for _, f := range s.Faults {
 		lasts := "to the end"

@@ -62,12 +62,12 @@ func sweepCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sweep [packages]",
 		Short: "Run tests with many seeds, on all processors",
-		Long: `Compile each package's tests once, run them with many seeds in parallel processes, and group the failures by cause.
+		Long: `Compile each package's tests once, run them with many seeds in processes that each take a range of seeds, and group the failures by cause.
 
-Progress and findings are kept in a folder. After an interruption, even by SIGKILL, the same command continues from there; with more
-seeds it runs only the missing ones. With -shard, the folder has a ledger for each shard; "squall merge" joins them. Tests that do not
-use the simulated network are not run for each seed. The exit code is 0 if nothing failed, 1 if something did, 2 after an error and 130
-after an interruption.`,
+A folder keeps the progress and the findings. After an interruption, SIGKILL included, the same command continues from there; with more seeds
+it runs only the missing ones. A divided sweep (-shard) has a ledger for each shard in the folder; "squall merge" joins them. Tests that do not
+use the simulated network are not run for each seed. The exit code is 0 if nothing failed, 1 if something failed, 2 for an error and 130 after
+an interruption.`,
 		Example: `  squall sweep -seeds 100000 ./...
   squall sweep -seeds 100000 -run TestCheckout -stop ./checkout
   squall sweep -exact -seeds 10000 ./checkout
@@ -94,18 +94,18 @@ after an interruption.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&seeds, "seeds", "1000", "`SEEDS`: a number n, for seeds 1 to n, or a range, such as 1001-2000")
-	f.StringVar(&c.Run, "run", "", "which tests, as in go test -run")
+	f.StringVar(&seeds, "seeds", "1000", "`SEEDS`: a number N, which means 1 to N, or a range, such as 1001-2000")
+	f.StringVar(&c.Run, "run", "", "tests to run, as go test -run")
 	f.StringVar(&shard, "shard", "", "run one part of the seeds: `NUMBER/COUNT`, from 1; auto/COUNT takes the number from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
-	f.StringVar(&c.Dir, "dir", ".squall-sweep", "`FOLDER` that keeps progress and findings")
-	f.IntVar(&c.Jobs, "jobs", runtime.NumCPU(), "number of parallel processes")
+	f.StringVar(&c.Dir, "dir", ".squall-sweep", "`FOLDER` for progress and findings")
+	f.IntVar(&c.Jobs, "jobs", runtime.NumCPU(), "number of processes at a time")
 	f.BoolVar(&c.StopAtFirst, "stop", false, "stop at the first finding")
-	f.BoolVar(&c.Fresh, "fresh", false, "start over, ignoring what the folder has")
-	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "limit for one process, which takes some seconds unless a test hangs")
-	f.BoolVar(&exact, "exact", false, "use exact mode, as squall test does: the seed also decides the order of goroutines")
-	f.BoolVar(&race, "race", false, "use the race detector")
+	f.BoolVar(&c.Fresh, "fresh", false, "start again, and discard what the folder has")
+	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "limit for each process, which takes some seconds unless a test hangs")
+	f.BoolVar(&exact, "exact", false, "in exact mode, as squall test: the seed decides the order of goroutines too")
+	f.BoolVar(&race, "race", false, "with the race detector")
 	f.StringVar(&tags, "tags", "", "build tags")
-	f.BoolVar(&c.Short, "short", false, "as in go test")
+	f.BoolVar(&c.Short, "short", false, "as go test -short")
 	out.flags(cmd)
 	return cmd
 }
@@ -144,7 +144,7 @@ func runSweep(cmd *cobra.Command, c sweep.Config, exact bool, out *reports) erro
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted; the same command goes on from here")
+		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted; the same command continues from here")
 		return exitError(codeInterrupted)
 	case result.Found():
 		return exitError(codeFound)
@@ -155,10 +155,10 @@ func runSweep(cmd *cobra.Command, c sweep.Config, exact bool, out *reports) erro
 func mergeCommand() *cobra.Command {
 	var out reports
 	cmd := &cobra.Command{
-		Use:   "merge folders or ledgers",
-		Short: "Join the findings of a sweep's shards",
-		Long: `Read the ledgers of a sweep's shards, or the folders that hold them, and group all findings by cause. The exit code is 0 if nothing
-failed and all shards are done, 1 if something failed, and 2 if shards are missing or unfinished; these are listed.`,
+		Use:   "merge FOLDER|LEDGER...",
+		Short: "Join the findings of the shards of a sweep",
+		Long: `Read the ledgers of a sweep's shards, or the folders that hold them, and group all failures by cause. The exit code is 0 if nothing failed and
+all shards are done, 1 if something failed, and 2 if shards are missing or not done; the output names them.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := sweep.Merge(args)
@@ -243,7 +243,7 @@ func progressText(s sweep.Progress) string {
 		text += fmt.Sprintf(", %d failed in %s", s.Findings, count.Of(s.Causes, "way", "ways"))
 	}
 	if s.Oldest.For >= long {
-		text += fmt.Sprintf("; %s: seeds %v have run for %v", s.Oldest.Package, s.Oldest.Seeds, s.Oldest.For.Round(time.Second))
+		text += fmt.Sprintf("; %s: seeds %v have been running for %v", s.Oldest.Package, s.Oldest.Seeds, s.Oldest.For.Round(time.Second))
 	}
 	return text
 }

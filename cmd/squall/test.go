@@ -18,11 +18,11 @@ func testCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "test [flags and packages of go test]",
 		Short: "Run go test in exact mode",
-		Long: `Run go test with a modified standard library, in which the seed decides the order of the goroutines of each sim.Test. The
-first run builds the standard library once, which takes a minute or more; a message on standard error says so.
+		Long: `Run go test with a modified standard library, in which the seed decides the order of the goroutines of each sim.Test. The first run takes as
+long as building the standard library once; a line on standard error announces it.
 
-All flags, packages and environment variables are those of go test, and so are the output and the exit code.
-SQUALL_SCHED=fifo, random:0.05, slow:0.05 or pct:3 sets how the next goroutine is chosen.`,
+All flags, packages and variables are those of go test, and so are the output and the exit code. SQUALL_SCHED=fifo, random:0.05, slow:0.05 or
+pct:3 selects how the next goroutine is chosen.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {

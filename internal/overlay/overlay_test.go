@@ -247,7 +247,7 @@ func TestSyntaxOfALaterRelease(t *testing.T) {
 	require.NoError(t, os.WriteFile(folder+"/a.go", []byte("package p\n\nfunc later {}\n"), 0o644))
 	_, err := readPackage("p", folder, []string{"a.go"})
 	require.EqualError(t, unreadable("go1.27.3", "go1.27.3", err), "the standard library in GOROOT cannot be read: "+err.Error())
-	require.ErrorContains(t, unreadable("go1.27.3", "go1.26.8", err), "by this squall, which go1.26.8 has built: build it with go1.27.3")
+	require.ErrorContains(t, unreadable("go1.27.3", "go1.26.8", err), "by this squall, which was built with go1.26.8: build it with go1.27.3")
 }
 
 // The edits fit the sources of the other systems and processors that are supported, too.

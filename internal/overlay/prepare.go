@@ -44,7 +44,7 @@ func (e *MisfitError) Error() string {
 	if len(e.Missing) == 0 {
 		return fmt.Sprintf("%s is not supported: want Go 1.%d or 1.%d", e.Version, oldest, newest)
 	}
-	return fmt.Sprintf("%s is not supported: %d of the places to change in its standard library are not what they were:\n  %s",
+	return fmt.Sprintf("%s is not supported: %d places that squall changes in its standard library differ from what it expects:\n  %s",
 		e.Version, len(e.Missing), strings.Join(e.Missing, "\n  "))
 }
 
@@ -54,7 +54,7 @@ func (e *MisfitError) Error() string {
 func Prepare(ctx context.Context, dir string) (*Overlay, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("no folder to keep the changed standard library in: %w", err)
+		return nil, fmt.Errorf("no folder for the modified standard library: %w", err)
 	}
 	return prepare(ctx, dir, filepath.Join(cache, "squall"), sets)
 }
@@ -129,7 +129,7 @@ func (s goSettings) key() (string, error) {
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("this program cannot be read: %w", err)
+		return "", fmt.Errorf("squall cannot read its own program: %w", err)
 	}
 	fmt.Fprintf(h, "%q", []string{s.GOROOT, s.GOVERSION, s.GOOS, s.GOARCH, s.CGO_ENABLED, s.GOEXPERIMENT, s.GOFLAGS})
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
@@ -253,7 +253,7 @@ func unreadable(version, builtBy string, err error) error {
 	if version == builtBy {
 		return fmt.Errorf("the standard library in GOROOT cannot be read: %w", err)
 	}
-	return fmt.Errorf("the standard library of %s in GOROOT cannot be read by this squall, which %s has built: build it with %s, as go tool squall and go run do in a module that uses that: %w", version, builtBy, version, err)
+	return fmt.Errorf("the standard library of %s in GOROOT cannot be read by this squall, which was built with %s: build it with %s, as go tool squall and go run do in a module that uses that release: %w", version, builtBy, version, err)
 }
 
 // write keeps the files under names that follow from what is in them, so that the build cache

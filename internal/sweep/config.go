@@ -105,7 +105,7 @@ func ParseShard(text string, getenv func(string) string) (Shard, error) {
 		}
 		s.Number = index + 1
 		if s.Count == 0 {
-			return Shard{}, fmt.Errorf("-shard %s: JOB_COMPLETION_INDEX does not come with the number of shards: want auto/COUNT", text)
+			return Shard{}, fmt.Errorf("-shard %s: JOB_COMPLETION_INDEX does not give the number of shards: want auto/COUNT", text)
 		}
 	case !counted:
 		return Shard{}, fmt.Errorf("-shard %s: want NUMBER/COUNT, such as 3/64, auto/COUNT or auto", text)
@@ -115,7 +115,7 @@ func ParseShard(text string, getenv func(string) string) (Shard, error) {
 		}
 	}
 	if s.Number < 1 || s.Number > s.Count {
-		return Shard{}, fmt.Errorf("-shard %s: the number %d is not one from 1 to %d", text, s.Number, s.Count)
+		return Shard{}, fmt.Errorf("-shard %s: the number %d is not from 1 to %d", text, s.Number, s.Count)
 	}
 	return s, nil
 }

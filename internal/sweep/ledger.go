@@ -98,7 +98,7 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	}
 	if err := lock(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: another sweep writes it: %w", name, err)
+		return nil, fmt.Errorf("%s: another sweep is writing it: %w", name, err)
 	}
 	if fresh { // only now, when no other sweep writes it
 		if err := f.Truncate(0); err != nil {
@@ -117,7 +117,7 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 		l.heading = h
 		err = l.write(entry{Heading: &h}, true)
 	case difference(l.heading, h) != "":
-		err = fmt.Errorf("%s is of another sweep (%s): -fresh begins anew, and -dir another one beside it", name, difference(l.heading, h))
+		err = fmt.Errorf("%s belongs to another sweep (%s): start again with -fresh, or use another folder with -dir", name, difference(l.heading, h))
 	}
 	if err != nil {
 		f.Close()
@@ -138,7 +138,7 @@ func grows(was, is Heading) bool {
 func difference(a, b Heading) string {
 	switch {
 	case a.Version != b.Version:
-		return fmt.Sprintf("version %d of its form, now %d", a.Version, b.Version)
+		return fmt.Sprintf("format version %d, now %d", a.Version, b.Version)
 	case a.Seeds != b.Seeds:
 		return fmt.Sprintf("seeds %v, now %v", a.Seeds, b.Seeds)
 	case a.Shard != b.Shard:
@@ -146,7 +146,7 @@ func difference(a, b Heading) string {
 	case a.Run != b.Run:
 		return fmt.Sprintf("-run %q, now %q", a.Run, b.Run)
 	case !slices.Equal(a.Build, b.Build):
-		return fmt.Sprintf("flags of the build %v, now %v", a.Build, b.Build)
+		return fmt.Sprintf("build flags %v, now %v", a.Build, b.Build)
 	case a.Exact != b.Exact:
 		return fmt.Sprintf("-exact=%t, now %t", a.Exact, b.Exact)
 	case a.Policy != b.Policy:
@@ -158,7 +158,7 @@ func difference(a, b Heading) string {
 		if old, ok := a.Binaries[pkg]; !ok {
 			return "without " + pkg
 		} else if old != b.Binaries[pkg] {
-			return pkg + " has changed, or is built otherwise"
+			return pkg + " has changed or is built differently"
 		}
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(a.Binaries)) {
@@ -184,10 +184,10 @@ func readLedger(f *os.File) (*ledger, error) {
 		}
 		var e entry
 		if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
-			return nil, fmt.Errorf("line %d is not one of a sweep: %w", number, err)
+			return nil, fmt.Errorf("line %d is not a line of a ledger: %w", number, err)
 		}
 		if number == 1 && (e.Heading == nil || e.Heading.Version != 1) {
-			return nil, errors.New("it does not begin as the ledger of a sweep that this version reads")
+			return nil, errors.New("it does not begin like a ledger of a version that this squall reads")
 		}
 		l.take(e)
 		whole += int64(len(line))

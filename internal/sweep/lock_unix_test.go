@@ -39,7 +39,7 @@ func TestOneSweepWritesALedger(t *testing.T) {
 	require.NoError(t, err)
 	for _, fresh := range []bool{false, true} {
 		_, err = openLedger(name, Heading{Version: 1}, fresh)
-		require.ErrorContains(t, err, "another sweep writes it")
+		require.ErrorContains(t, err, "another sweep is writing it")
 	}
 	after, err := os.ReadFile(name)
 	require.NoError(t, err)

@@ -184,4 +184,6 @@ func (l *listener) cut() (all []Finding) {
 }
 
 // causeOf is what a test failed for, with a # for each number.
-func causeOf(output string) string { return cmp.Or(failure.Cause(output), "it failed without a word") }
+func causeOf(output string) string {
+	return cmp.Or(failure.Cause(output), "it failed without a message")
+}

@@ -54,7 +54,7 @@ type Never struct {
 }
 
 func (x Never) text(storms uint64) string {
-	return fmt.Sprintf("in none of %d storms it was sometimes so that %q: the test does not come there; run more seeds, or see weather.Config", storms, x.Name)
+	return fmt.Sprintf("in %d storms this never happened (Storm.Sometimes): %q. Run more seeds, or see weather.Config", storms, x.Name)
 }
 
 // Found says whether the sweep has come to anything that is wrong.
@@ -156,7 +156,7 @@ func Merge(names []string) (*Result, error) {
 			same := l.heading
 			same.Shard.Number = all[0].heading.Shard.Number
 			if d := difference(all[0].heading, same); d != "" {
-				return nil, fmt.Errorf("%s and %s are of two sweeps: %s", files[0], name, d)
+				return nil, fmt.Errorf("%s and %s belong to different sweeps: %s", files[0], name, d)
 			}
 		}
 		all = append(all, l)
@@ -205,7 +205,7 @@ func (r *Result) WriteText(w io.Writer, how string) {
 	state := ""
 	switch {
 	case len(r.Missing) > 0:
-		state = fmt.Sprintf("; shards that are not done: %s", listShards(r.Missing))
+		state = fmt.Sprintf("; shards not done: %s", listShards(r.Missing))
 	case !r.Complete:
 		state = "; not all seeds are done"
 	}

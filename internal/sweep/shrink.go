@@ -62,7 +62,7 @@ func Shrink(ctx context.Context, c Shrinking) (*Shrunk, error) {
 		return nil, err
 	}
 	if len(all) > 1 {
-		return nil, fmt.Errorf("%s are %d packages with tests: want one", c.Package, len(all))
+		return nil, fmt.Errorf("%s has %d packages with tests: want one", c.Package, len(all))
 	}
 	return shrink(ctx, c, all[0])
 }
@@ -96,7 +96,7 @@ func shrink(ctx context.Context, c Shrinking, b binary) (*Shrunk, error) {
 	case err != nil:
 		return nil, err
 	case again == nil || again.Cause != first.Cause:
-		return nil, fmt.Errorf("%s fails with %s in one run, and not in the next: it does not repeat (docs/replay.md)", first.Test, onlyFaults(kept))
+		return nil, fmt.Errorf("%s fails with %s in one run and not in the next: it does not repeat (docs/replay.md)", first.Test, onlyFaults(kept))
 	}
 	slices.Sort(kept)
 	out.Numbers, out.Runs = kept, s.runs
@@ -175,7 +175,7 @@ func (s *shrinking) run(ctx context.Context, env ...string) (found *Finding, err
 		found = &guilty[0]
 		found.Cause = "the process ended: " + deathIn(words, died)
 	} else if died != nil && found == nil {
-		return nil, fmt.Errorf("the tests of %s end (%w):\n%s", s.b.pkg, died, words)
+		return nil, fmt.Errorf("the test process of %s ended (%w):\n%s", s.b.pkg, died, words)
 	}
 	return found, nil
 }
@@ -205,7 +205,7 @@ func faultsIn(dir string, f Finding) (faults []Fault, err error) {
 		return nil
 	})
 	if err == nil && !left {
-		err = errors.New("the process of the test ended before it could tell its faults: " + f.Cause)
+		err = errors.New("the test process ended before it reported its faults: " + f.Cause)
 	}
 	return faults, err
 }

@@ -37,7 +37,7 @@ func TestShrinkKeepsTheFaultsThatAreNeeded(t *testing.T) {
 
 	c.Seed = 31 // a goroutine of the program's panics
 	_, err = shrink(t.Context(), c, prey[0])
-	require.ErrorContains(t, err, "the process of the test ended before it could tell its faults: the process ended: panic: a goroutine of the program's own")
+	require.ErrorContains(t, err, "the test process ended before it reported its faults: the process ended: panic: a goroutine of the program's own")
 
 	c.Seed = 1
 	_, err = shrink(t.Context(), c, prey[0])

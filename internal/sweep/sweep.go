@@ -103,7 +103,7 @@ func (c *Config) nothingRan() error {
 		text = fmt.Sprintf("no test that takes seeds is selected by -run %q", c.Run)
 	}
 	if c.Exact == nil {
-		text += "; those that sim.NeedExact demands exact mode of need -exact"
+		text += "; tests that call sim.NeedExact need -exact"
 	}
 	return errors.New(text)
 }
@@ -230,7 +230,7 @@ func (s *sweeping) work(ctx context.Context, j job) {
 	times := s.broken[j.binary]
 	s.mu.Unlock()
 	if len(guilty) == 0 || times > mostBroken {
-		s.fail(fmt.Errorf("the tests of %s end (%w) with seeds %v:\n%s", b.pkg, died, j.seeds, words))
+		s.fail(fmt.Errorf("the test process of %s ended (%w) with seeds %v:\n%s", b.pkg, died, j.seeds, words))
 		return
 	}
 	for i := range guilty {

@@ -46,11 +46,11 @@ func TestShards(t *testing.T) {
 		{text: "auto", env: map[string]string{"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_MAX": "16", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "2"}, want: Shard{3, 4}},
 		{text: "auto", env: map[string]string{"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "9", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "1"}, err: "without gaps"},
 		{text: "auto", env: map[string]string{"JOB_COMPLETION_INDEX": "3"}, err: "want auto/COUNT"},
-		{text: "auto/2", env: map[string]string{"JOB_COMPLETION_INDEX": "2"}, err: "3 is not one from 1 to 2"},
+		{text: "auto/2", env: map[string]string{"JOB_COMPLETION_INDEX": "2"}, err: "3 is not from 1 to 2"},
 		{text: "auto/2", env: map[string]string{"JOB_COMPLETION_INDEX": "x"}, err: "JOB_COMPLETION_INDEX=x: want a number"},
 		{text: "auto/2", err: "neither JOB_COMPLETION_INDEX nor SLURM_ARRAY_TASK_ID is set"},
-		{text: "0/4", err: "0 is not one from 1 to 4"},
-		{text: "5/4", err: "5 is not one"},
+		{text: "0/4", err: "0 is not from 1 to 4"},
+		{text: "5/4", err: "5 is not from"},
 		{text: "1/0", err: "with a count from 1"},
 		{text: "3", err: "want NUMBER/COUNT"},
 	} {
@@ -152,7 +152,7 @@ func TestASweepFindsWhatFails(t *testing.T) {
 	require.Equal(t, r, again, "what is done is not done again")
 
 	_, err = hunt(t, dir, func(c *Config) { c.Seeds.Last = 59 })
-	require.ErrorContains(t, err, "is of another sweep (seeds 1-60, now 1-59)")
+	require.ErrorContains(t, err, "belongs to another sweep (seeds 1-60, now 1-59)")
 
 	merged, err := Merge([]string{dir})
 	require.NoError(t, err)
@@ -198,7 +198,7 @@ func TestASweepGrows(t *testing.T) {
 	require.Equal(t, whole, r)
 
 	_, err = hunt(t, dir, func(c *Config) { part(c); c.Seeds.Last = 60 })
-	require.ErrorContains(t, err, "is of another sweep (seeds 30-40, now 30-60)", "shards of more seeds are others")
+	require.ErrorContains(t, err, "belongs to another sweep (seeds 30-40, now 30-60)", "shards of more seeds are others")
 }
 
 // While a test hangs, it is told what is run, and for how long.
@@ -298,7 +298,7 @@ func TestShardsOfASweepAreMerged(t *testing.T) {
 	_, err = hunt(t, other, func(c *Config) { c.Seeds = Seeds{1, 3} })
 	require.NoError(t, err)
 	_, err = Merge([]string{dir, other})
-	require.ErrorContains(t, err, "are of two sweeps")
+	require.ErrorContains(t, err, "belong to different sweeps")
 	_, err = Merge([]string{t.TempDir()})
 	require.ErrorContains(t, err, "there is no ledger")
 }
@@ -408,7 +408,7 @@ func TestASweepOfStorms(t *testing.T) {
 	require.Equal(t, snows, sweep(dir, "storms", func(*Config) {}).Never, "the ledger has it")
 	var text, junit bytes.Buffer
 	r.WriteText(&text, "")
-	require.Equal(t, prey[0].pkg+" TestStorms: in none of 60 storms it was sometimes so that \"it snows\": the test does not come there; run more seeds, or see weather.Config\n"+
+	require.Equal(t, prey[0].pkg+" TestStorms: in 60 storms this never happened (Storm.Sometimes): \"it snows\". Run more seeds, or see weather.Config\n"+
 		"No run of 60 failed.\n", text.String())
 	require.NoError(t, r.WriteJUnit(&junit))
 	require.Contains(t, junit.String(), `failures="1"`)
