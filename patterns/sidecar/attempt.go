@@ -14,7 +14,7 @@ import (
 
 var errTimeout = errors.New("there was no answer in time")
 
-// enter notes that a request begins.
+// enter records that a request begins.
 func (up *Upstream) enter() {
 	up.active.Add(1)
 	up.set.Budget.Call()
@@ -23,7 +23,8 @@ func (up *Upstream) enter() {
 
 func (up *Upstream) leave() { up.active.Add(-1) }
 
-// idempotent reports whether to repeat a method changes nothing (RFC 9110, section 9.2.2).
+// idempotent reports whether a method can be repeated without a further effect (RFC 9110,
+// section 9.2.2).
 func idempotent(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY":
@@ -32,7 +33,7 @@ func idempotent(method string) bool {
 	return false
 }
 
-// A failure is why there is no answer but the proxy's own.
+// A failure is the reason why the proxy sends its own answer.
 type failure struct {
 	status     int
 	kind       string // an error type of RFC 9209, section 2.3
@@ -40,18 +41,19 @@ type failure struct {
 	unexecuted bool // no replica was sent the request
 }
 
-// tooLate is the answer to a request whose Request-Timeout is 0: its client has less than a millisecond left.
+// tooLate returns the failure of a request whose Request-Timeout is 0: its client has less than a
+// millisecond left.
 func tooLate() *failure {
 	return &failure{status: http.StatusGatewayTimeout, kind: "http_response_timeout", err: errors.New("the request's time is over"), unexecuted: true}
 }
 
-// noBudget adds that the failure would have been repeated otherwise.
+// noBudget adds that the request would have been retried with more budget.
 func (f *failure) noBudget() *failure {
 	f.err = fmt.Errorf("%w (not repeated: the budget of retries is spent)", f.err)
 	return f
 }
 
-// failureOf says what an error of an attempt is for the client.
+// failureOf returns the client's view of an attempt's error.
 func failureOf(err error, unsent bool) *failure {
 	f := &failure{status: http.StatusBadGateway, kind: "connection_terminated", err: err, unexecuted: unsent}
 	var connect *connectError
@@ -77,8 +79,8 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// try makes an attempt now: at once if there is a connection, and otherwise, if inline is set, in a goroutine, so that the client's is
-// free to hear of its going.
+// try makes an attempt: at once if there is a connection. Otherwise, if inline is set, it does so
+// in a new goroutine, so that the client's goroutine can notice when the client disconnects.
 func (c *client) try(seq int64, avoid *replica, inline bool, now time.Time) {
 	t, err := c.up.take(avoid, now)
 	if err != nil {
@@ -105,22 +107,22 @@ func (c *client) try(seq int64, avoid *replica, inline bool, now time.Time) {
 	c.connect(seq, t)
 }
 
-// wants reports whether an attempt is still the one of now.
+// wants reports whether an attempt is still the current one.
 func (c *client) wants(seq int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phase == waiting && c.seq == seq
 }
 
-// A dialing is an attempt that has no connection yet. Its only deadline is the client's timer: with one of its own it would be chance
-// which of the two is first.
+// A dialing is an attempt without a connection yet. Its only deadline is the client's timer: with a
+// deadline of its own, it would be chance which of the two is first.
 type dialing struct {
 	replica *replica
 	cancel  context.CancelFunc
 	late    bool // it was given up since it took too long
 }
 
-// connect makes an attempt on a connection of its own.
+// connect makes an attempt on a new connection.
 func (c *client) connect(seq int64, t turn) {
 	ctx, cancel := context.WithCancel(c.p.ctx)
 	defer cancel()
@@ -166,7 +168,8 @@ func (c *client) connect(seq int64, t turn) {
 	u.run()
 }
 
-// attach has an attempt use a connection, and sends what there is of the request.
+// attach gives an attempt a connection, and sends the available part of the
+// request.
 func (c *client) attach(seq int64, t turn, u *upconn, now time.Time) bool {
 	c.mu.Lock()
 	if c.phase != waiting || c.seq != seq || !u.take(c) {
@@ -181,7 +184,7 @@ func (c *client) attach(seq int64, t turn, u *upconn, now time.Time) bool {
 	return true
 }
 
-// unsent is called when an attempt did not get as far as a connection.
+// unsent is called when an attempt did not get a connection.
 func (c *client) unsent(seq int64, t turn, err error) {
 	t.end(Failure)
 	c.mu.Lock()
@@ -226,7 +229,7 @@ func (c *client) later(seq int64, delay time.Duration, avoid *replica) {
 	})
 }
 
-// retryOr makes another attempt, or answers that there was none.
+// retryOr makes another attempt, or answers with the failure.
 func (c *client) retryOr(seq int64, avoid *replica, f *failure, unsent bool) {
 	c.mu.Lock()
 	c.u, c.turn = nil, turn{}
@@ -260,7 +263,7 @@ func (c *client) retryOr(seq int64, avoid *replica, f *failure, unsent bool) {
 	}
 }
 
-// failed is called when the attempt on a connection has no answer.
+// failed is called when the attempt on a connection gets no answer.
 func (c *client) failed(u *upconn, err error) {
 	c.mu.Lock()
 	if c.phase != waiting || c.u != u {
@@ -304,8 +307,9 @@ func (c *client) failed(u *upconn, err error) {
 	c.retryOr(seq, t.replica, failureOf(err, c.neverSent()), unsent)
 }
 
-// again makes another attempt after an answer by which a replica says that it cannot do its work now, if that is safe, and there are budget and time. It reports
-// whether it does, and whether the connection can be used again.
+// again makes another attempt after an answer in which a replica says that it cannot serve the
+// request now, if that is safe and budget and time are left. It reports whether it does, and
+// whether the connection can be reused.
 func (c *client) again(u *upconn, m *message) (again, reusable bool) {
 	if m.status != http.StatusServiceUnavailable || !c.repeatable && !m.unexecuted {
 		return false, false
@@ -344,7 +348,8 @@ func (c *client) again(u *upconn, m *message) (again, reusable bool) {
 	return true, reusable
 }
 
-// commit makes an answer the one that the client gets, and reports whether it is, and whether the client's connection ends with it.
+// commit makes an answer the one for the client. It reports whether it is, and whether the client's
+// connection ends with it.
 func (c *client) commit(u *upconn, m *message) (mine, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -362,7 +367,7 @@ func (c *client) commit(u *upconn, m *message) (mine, last bool) {
 	return true, c.closing
 }
 
-// answer gives the client the proxy's own answer.
+// answer sends the proxy's own answer to the client.
 func (c *client) answer(f *failure) {
 	c.mu.Lock()
 	if c.phase != waiting {
@@ -381,7 +386,8 @@ func (c *client) answer(f *failure) {
 	c.answered(nil, err)
 }
 
-// ownAnswer is an answer of the proxy itself: Proxy-Status (RFC 9209) says why, and Call-Outcome whether a replica may have executed the request.
+// ownAnswer returns the proxy's own answer: Proxy-Status (RFC 9209) gives the cause, and
+// Call-Outcome whether a replica may have executed the request.
 func ownAnswer(f *failure, isHead, closing bool) []byte {
 	text := fmt.Sprintf("sidecar: %v\n", f.err)
 	out := fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n", f.status, http.StatusText(f.status), len(text))
@@ -398,7 +404,7 @@ func ownAnswer(f *failure, isHead, closing bool) []byte {
 	return append(out, text...)
 }
 
-// headers yields those that say why there is no other answer.
+// headers yields the fields that say why the proxy answers.
 func (f *failure) headers(yield func(name, value string) bool) {
 	outcome := "unknown"
 	if f.unexecuted {
@@ -408,8 +414,8 @@ func (f *failure) headers(yield func(name, value string) bool) {
 		(!errors.Is(f.err, ErrOpen) || yield("Retry-After", strconv.Itoa(1)))
 }
 
-// answered is called when the answer was passed on, or could not be. u is nil if it was the proxy's own. It reports whether the replica's
-// connection is kept.
+// answered is called when the answer was passed on, or could not be. u is nil if it was the proxy's
+// own. It reports whether the replica's connection is kept.
 func (c *client) answered(u *upconn, err error) (kept bool) {
 	_, gone := errors.AsType[*clientError](err)
 	result := Success
@@ -461,7 +467,7 @@ func (c *client) sentAll() bool {
 	return c.bodyEnded && !c.writing && (c.broken || c.written == len(c.out))
 }
 
-// linger waits a little for the rest of a request that was answered early. mu is held.
+// linger briefly waits for the rest of a request that was answered early. mu is held.
 func (c *client) linger() {
 	c.become(lingering, time.Now())
 	end := c.deadline
@@ -470,7 +476,7 @@ func (c *client) linger() {
 	}
 }
 
-// reset has the other end see an error instead of the end of the stream.
+// reset makes the other end see an error instead of the end of the stream.
 func reset(nc any) {
 	if l, ok := nc.(interface{ SetLinger(sec int) error }); ok {
 		l.SetLinger(0)

@@ -148,7 +148,7 @@ func (b *Breaker) begin(now time.Time) (Permit, error) {
 // End records the result of the call. For a zero Permit it does nothing.
 func (p Permit) End(r Result) { p.end(r, time.Now()) }
 
-// end also reports whether the breaker has opened by it.
+// end also reports whether the breaker has opened because of the result.
 func (p Permit) end(r Result, now time.Time) (opens bool) {
 	b := p.breaker
 	if b == nil {
@@ -199,7 +199,8 @@ func (b *Breaker) Stats() BreakerStats {
 	return b.stats
 }
 
-// turn does what time does. A breaker has no timer: nobody sees its state but those who call.
+// turn applies the passing of time. A breaker needs no timer, because only callers see its
+// state.
 func (b *Breaker) turn(now time.Time) {
 	if b.start.IsZero() {
 		if err := b.Check(); err != nil {
@@ -243,7 +244,7 @@ func (b *Breaker) leave(probe time.Time) {
 	}
 }
 
-// count adds a result, and opens if they are too many.
+// count adds a result, and opens the breaker if there are too many failures.
 func (b *Breaker) count(now time.Time, r Result) {
 	if r == Ignored {
 		return

@@ -10,12 +10,15 @@ import (
 	"time"
 )
 
-// A client is a connection of a client that speaks HTTP/1.1, and the exchange that is under way on it. Two goroutines and no more serve an
-// exchange, which both exist before it: that of the client's connection reads the request and passes it on, and when that is done waits
-// for what the client does next, such as going; and that of the replica's connection does the same with the answer. So a request costs what copying its
-// bytes does, and either end hears of the other's end at once.
+// A client is a client's HTTP/1.1 connection, with the exchange in progress on it. Exactly two
+// goroutines serve an exchange, and both exist before it. The goroutine of the client's connection
+// reads the request and passes it on; then it waits for the client's next action, such as
+// disconnecting. The goroutine of the replica's connection does the same with the answer. A request
+// therefore costs little more than copying its bytes, and each end learns of the other's end at
+// once.
 //
-// What the exchange does when it fails, retries included, is done by whoever finds out. mu is never held over the network.
+// Whichever goroutine finds that an exchange failed also handles the failure, including retries. mu
+// is never held over the network.
 type client struct {
 	p  *Proxy
 	nc net.Conn
@@ -41,7 +44,7 @@ type client struct {
 	armed, deadline time.Time
 }
 
-// exchange is the state of one. mu is held.
+// exchange is the state of an exchange. mu is held.
 type exchange struct {
 	seq       int64 // of the attempt
 	u         *upconn
@@ -82,7 +85,7 @@ func (c *client) serve() {
 	}
 }
 
-// handOver leaves the connection to net/http.
+// handOver passes the connection to net/http.
 func (c *client) handOver(head []byte) {
 	c.mu.Lock()
 	c.timer.Stop()
@@ -146,8 +149,9 @@ func (c *client) next() bool {
 	return c.passBody()
 }
 
-// settled waits until there is no exchange that the next bytes could not belong to, and says what they are: the head of a request, for which
-// there is a time now, a tunnel's, or what is to be thrown away.
+// settled waits until the next bytes cannot belong to the current exchange, and returns what they
+// are: the head of a request, for which there is a deadline now, data of a tunnel, or data to
+// discard.
 func (c *client) settled() phase {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -164,7 +168,7 @@ func (c *client) settled() phase {
 	return reading
 }
 
-// become changes the phase, and with it what there is time for. mu is held.
+// become changes the phase, and with it the deadline. mu is held.
 func (c *client) become(ph phase, now time.Time) {
 	c.phase = ph
 	if c.dial != nil && ph != waiting {
@@ -187,10 +191,12 @@ func (c *client) become(ph phase, now time.Time) {
 	c.wake.Broadcast()
 }
 
-// lingerTime is how long the rest of a request is still read after its answer, so that the client reads that and not a reset.
+// lingerTime is how long the rest of a request is read after its answer, so that the client reads
+// the answer and not a reset.
 const lingerTime = time.Second
 
-// due is when the wait for an answer ends: for this attempt, or for all.
+// due returns when the wait for an answer ends, for this attempt or for all of
+// them.
 func (c *client) due(now time.Time) time.Time {
 	at := c.limit
 	if at.IsZero() {
@@ -204,7 +210,8 @@ func (c *client) due(now time.Time) time.Time {
 	return at
 }
 
-// arm sets the deadline. A timer that fires too early looks again, which is cheaper than to set it for each request.
+// arm sets the deadline. A timer that fires too early checks again, which is cheaper than setting
+// it for each request.
 func (c *client) arm(at time.Time) {
 	c.deadline = at
 	switch {
@@ -251,7 +258,7 @@ func (c *client) expire() {
 	}
 }
 
-// passed notes that a byte has.
+// passed records that a byte has passed.
 func (c *client) passed() {
 	c.mu.Lock()
 	c.last = time.Now()
@@ -315,8 +322,8 @@ func (c *client) begin() bool {
 // maxTold is the longest Request-Timeout that counts, in milliseconds: a year.
 const maxTold = 365 * 24 * 3600 * 1000
 
-// originForm returns the target in origin form (RFC 9112, section 3.2.1), or the asterisk, and the host that it is of. What a URI has beside a host
-// in its authority, a server may read in another way.
+// originForm returns the target in origin form (RFC 9112, section 3.2.1), or the asterisk, and its
+// host. It rejects anything else in a URI's authority, which a server may interpret differently.
 func originForm(m *message) (target, host []byte, err error) {
 	target, host = m.target, m.host
 	if equal(m.method, "connect") {
@@ -345,7 +352,7 @@ func originForm(m *message) (target, host []byte, err error) {
 	return target, host, nil
 }
 
-// appendHead appends the head of the request as the replica gets it.
+// appendHead appends the request's head as the replica gets it.
 func (c *client) appendHead(out, target, host []byte) []byte {
 	m := &c.m
 	out = append(append(append(append(out, m.method...), ' '), target...), " HTTP/1.1\r\n"...)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// endBody notes that all of the request is in. mu is held.
+// endBody records that the whole request has been read. mu is held.
 func (c *client) endBody(now time.Time) {
 	c.bodyEnded = true
 	c.limit = now.Add(c.up.set.Timeout)
@@ -50,11 +50,12 @@ func (c *client) passBody() bool {
 	return true
 }
 
-// push has a piece of the body written, and reports whether the exchange still wants it.
+// push queues a piece of the body for writing, and reports whether the exchange still
+// wants it.
 func (c *client) push(piece []byte, last bool) bool {
 	c.mu.Lock()
 	if len(c.out)+len(piece) > c.up.set.MaxReplayBytes {
-		// What is sent from now on is not kept. It waits for what was, which also slows the client down.
+		// Data from here on is not kept for a repetition. It waits for earlier data to be written, which also slows the client down.
 		for c.busy() && !c.broken && (c.u == nil && c.phase == waiting || c.written < len(c.out) || c.writing) {
 			c.wake.Wait()
 		}
@@ -83,7 +84,8 @@ func (c *client) busy() bool {
 	return c.phase == waiting || c.phase == answering || c.phase == lingering
 }
 
-// pump writes to the replica what there is of the request. One goroutine does at a time; others leave theirs to it.
+// pump writes the available part of the request to the replica. One goroutine does this at a time;
+// others leave their data to it.
 func (c *client) pump() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +105,7 @@ func (c *client) pump() {
 			continue // another attempt has begun
 		}
 		c.written += k
-		// After an error the answer may still come: the replica may have said why it takes no more.
+		// After an error the answer can still arrive: the replica may have said why it reads no more.
 		c.broken = err != nil
 	}
 	c.writing = false
@@ -122,8 +124,8 @@ func halfClose(nc net.Conn) {
 	}
 }
 
-// left is called when the client sends no more. One that has closed its half may still want the answer, as without a proxy: the replica
-// is told the same, and decides.
+// left is called when the client sends no more. A client that has closed its half may still want
+// the answer: as without a proxy, the replica is told of the half-close and decides.
 func (c *client) left(err error) {
 	c.mu.Lock()
 	if c.phase == tunneling {
@@ -161,7 +163,7 @@ func (c *client) left(err error) {
 	}
 }
 
-// abandon ends an exchange whose request will never be whole. mu is held.
+// abandon ends an exchange whose request will never be complete. mu is held.
 func (c *client) abandon(err error) {
 	u, waits := c.u, c.phase == waiting
 	if waits {
@@ -188,7 +190,7 @@ func (c *client) abandon(err error) {
 	c.answered(nil, &clientError{err})
 }
 
-// discard reads what the client still sends, for a while.
+// discard reads what the client still sends, for a limited time.
 func (c *client) discard() {
 	for {
 		c.in.r = c.in.w

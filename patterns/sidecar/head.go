@@ -11,7 +11,8 @@ const (
 	untilClose = -2 // only of an answer
 )
 
-// A message is what the proxy has to know of a head. Its slices are parts of the head.
+// A message is what the proxy needs to know about a head. Its slices are parts of the
+// head.
 type message struct {
 	// Of a request.
 	method, target []byte
@@ -26,7 +27,8 @@ type message struct {
 	status int
 	reason []byte // with the status: "200 OK"
 	after  []byte // the Retry-After
-	// unexecuted says that the service did not begin, by its Call-Outcome.
+	// unexecuted says that the service did not begin, according to its
+	// Call-Outcome.
 	unexecuted bool
 
 	minor    byte   // HTTP/1.minor
@@ -43,7 +45,8 @@ type message struct {
 	dropped  drops
 }
 
-// parseRequest reads the head of a request. What two programs might read differently is refused, and not passed on.
+// parseRequest parses the head of a request. It rejects anything that two programs may interpret
+// differently.
 func parseRequest(m *message, head []byte) error {
 	line, fields, err := startLine(head)
 	if err != nil {
@@ -77,8 +80,9 @@ func parseRequest(m *message, head []byte) error {
 	return nil
 }
 
-// offersHTTP2 reports whether an Upgrade lists h2c. RFC 9113 has removed it (section 3.1), and the requests behind it would go past the proxy: it is
-// ignored, as any server may (RFC 9110, section 7.8).
+// offersHTTP2 reports whether an Upgrade lists h2c. RFC 9113 has removed it (section 3.1), and
+// requests after it would bypass the proxy. It is ignored, as any server may do (RFC 9110, section
+// 7.8).
 func offersHTTP2(upgrade []byte) bool {
 	for protocol := range bytes.SplitSeq(upgrade, []byte(",")) {
 		if equal(trim(protocol), "h2c") {
@@ -88,7 +92,8 @@ func offersHTTP2(upgrade []byte) bool {
 	return false
 }
 
-// parseAnswer reads the head of an answer to a method.
+// parseAnswer parses the head of an answer; isHead says that the request was
+// HEAD.
 func parseAnswer(m *message, head []byte, isHead bool) error {
 	line, fields, err := startLine(head)
 	if err != nil {
@@ -140,7 +145,7 @@ func startLine(head []byte) (line, fields []byte, err error) {
 	return head[:at-1], head[at+1 : len(head)-2], nil
 }
 
-// field reads a field that the proxy has to know.
+// field parses a field that matters to the proxy.
 func (m *message) field(k int, value []byte) error {
 	switch k {
 	case fieldHost:
@@ -189,7 +194,7 @@ func (m *message) field(k int, value []byte) error {
 	return nil
 }
 
-// connection reads what is for this hop alone.
+// connection parses the fields that are for this hop only.
 func (m *message) connection(value []byte) error {
 	for option := range bytes.SplitSeq(value, []byte(",")) {
 		switch option = trim(option); {
@@ -209,7 +214,8 @@ func (m *message) connection(value []byte) error {
 	return nil
 }
 
-// unlisted are fields without which a message would be another: no sender may have them removed.
+// unlisted reports whether a field is essential to a message, so that no sender may have it
+// removed.
 func unlisted(k int) bool {
 	switch k {
 	case fieldHost, fieldLength, fieldCoding, fieldKey, fieldExpect:
@@ -236,7 +242,7 @@ const (
 	fieldTE
 )
 
-// known says which field a name is.
+// known returns which field a name is.
 func known(name []byte) int {
 	switch len(name) {
 	case 2:
@@ -302,7 +308,7 @@ func trim(text []byte) []byte {
 	return text
 }
 
-// decimal reads digits alone, and fails beyond 63 bits.
+// decimal parses digits only, and fails beyond 63 bits.
 func decimal(text []byte) (n int64, ok bool) {
 	for _, c := range text {
 		if c < '0' || c > '9' || n > (math.MaxInt64-int64(c-'0'))/10 {

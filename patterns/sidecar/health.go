@@ -58,7 +58,7 @@ func (h Health) check(check *fields.Check) {
 	}
 }
 
-// watch asks until ctx is done.
+// watch probes until ctx is done.
 func (up *Upstream) watch(ctx context.Context) {
 	h := up.set.Health
 	if h.Interval == 0 {
@@ -72,7 +72,8 @@ func (up *Upstream) watch(ctx context.Context) {
 	}
 }
 
-// ask asks all replicas once, and returns when they have answered or Timeout is over.
+// ask probes all replicas once, and returns when they have answered or Timeout is
+// over.
 func (up *Upstream) ask(ctx context.Context, h Health) (healthy int) {
 	up.mu.Lock()
 	replicas := up.replicas
@@ -99,7 +100,7 @@ func (up *Upstream) ask(ctx context.Context, h Health) (healthy int) {
 	return healthy
 }
 
-// learn takes note of an answer.
+// learn records a probe's answer.
 func (up *Upstream) learn(r *replica, good bool, h Health) {
 	up.mu.Lock()
 	defer up.mu.Unlock()
@@ -114,7 +115,7 @@ func (up *Upstream) learn(r *replica, good bool, h Health) {
 	}
 }
 
-// well asks one replica.
+// well probes one replica.
 func (up *Upstream) well(ctx context.Context, r *replica, path string) error {
 	nc, err := up.connect(ctx, r, up.protocol1())
 	if err != nil {

@@ -19,12 +19,13 @@ import (
 
 // HTTP/2 is net/http's on both sides: a request goes on in the protocol that it came in.
 
-// preface begins a connection of HTTP/2 (RFC 9113, section 3.4): what looks like its head.
+// preface begins an HTTP/2 connection (RFC 9113, section 3.4): the part of it that looks
+// like a request's head.
 const preface = "PRI * HTTP/2.0\r\n\r\n"
 
 func (p *Proxy) isHTTP2(head []byte) bool { return string(head) == preface }
 
-// prefixed is a connection of which the beginning was read already.
+// prefixed is a connection whose first bytes were already read.
 type prefixed struct {
 	net.Conn
 	r io.Reader
@@ -32,7 +33,7 @@ type prefixed struct {
 
 func (c *prefixed) Read(b []byte) (int, error) { return c.r.Read(b) }
 
-// handed are the connections for net/http's server, as a listener.
+// handed is a listener with the connections for net/http's server.
 type handed struct {
 	p    *Proxy
 	once sync.Once
@@ -72,7 +73,7 @@ func (p *Proxy) beginHTTP2() {
 	})
 }
 
-// serveHTTP2 hands a connection to net/http's server. That closes it.
+// serveHTTP2 passes a connection to net/http's server, which closes it.
 func (p *Proxy) serveHTTP2(nc net.Conn) {
 	p.mu.Lock()
 	p.number(nc) // until ConnState hears of its end
@@ -85,7 +86,7 @@ func (p *Proxy) serveHTTP2(nc net.Conn) {
 	}
 }
 
-// transport is that for HTTP/2 to the replicas.
+// transport returns a new transport for HTTP/2 to the replicas.
 func (up *Upstream) transport() *http.Transport {
 	var protocols http.Protocols
 	protocols.SetHTTP2(true)
@@ -116,7 +117,8 @@ func (up *Upstream) protocol2() string {
 	return ""
 }
 
-// transport2 returns the transport of now: each identity has its own, so that no request goes over a connection of an earlier one.
+// transport2 returns the current transport. Each identity has its own, so that no request uses a
+// connection of an earlier identity.
 func (up *Upstream) transport2() *http.Transport {
 	number := up.Credentials.number()
 	up.mu.Lock()
@@ -139,7 +141,7 @@ func (up *Upstream) closeIdle() {
 	}
 }
 
-// An exchange2 is a request of HTTP/2 on its way.
+// An exchange2 is an HTTP/2 request in progress.
 type exchange2 struct {
 	p       *Proxy
 	up      *Upstream
@@ -263,8 +265,8 @@ func (x *exchange2) attempt(t turn) (answered bool, err error) {
 		return false, err
 	}
 	defer func() {
-		// An answer may end before its request does. Close waits for what sends the request, and that for a client who waits for the
-		// end of the answer.
+		// An answer can end before its request does. Close would then wait for the sender of the
+		// request, which waits for a client that itself waits for the end of the answer.
 		cancel(nil)
 		resp.Body.Close()
 	}()
@@ -272,7 +274,7 @@ func (x *exchange2) attempt(t turn) (answered bool, err error) {
 	return true, nil
 }
 
-// request is the request as a replica gets it.
+// request returns the request as a replica gets it.
 func (x *exchange2) request(ctx context.Context, r *replica) *http.Request {
 	target := *x.r.URL
 	target.Scheme, target.Host = "http", r.addr
@@ -311,7 +313,7 @@ func (x *exchange2) request(ctx context.Context, r *replica) *http.Request {
 	}))
 }
 
-// hopOnly are fields that HTTP/2 has not.
+// hopOnly reports whether a field does not exist in HTTP/2.
 func hopOnly(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Proxy-Authenticate":
@@ -326,7 +328,8 @@ func copyHeader(to, from http.Header) {
 	}
 }
 
-// answer passes on an answer, and says what it means for the replica. An answer that ends too early ends the client's stream with an error.
+// answer passes on an answer, and returns what it means for the replica. If the answer is
+// truncated, it ends the client's stream with an error.
 func (x *exchange2) answer(resp *http.Response) Result {
 	h := x.w.Header()
 	for name, values := range resp.Header {
@@ -344,7 +347,7 @@ func (x *exchange2) answer(resp *http.Response) Result {
 	}
 	x.w.WriteHeader(resp.StatusCode)
 	flush := x.w.(http.Flusher).Flush
-	// An answer without a body, or trailers behind it, is to be one frame, from which gRPC reads its status: that there are none is known at the end.
+	// An answer without a body and trailers must be one frame, from which gRPC reads its status. That there are none is known only at the end.
 	if resp.ContentLength != 0 {
 		flush()
 	}
@@ -373,7 +376,7 @@ func (x *exchange2) answer(resp *http.Response) Result {
 	return resultOf(resp)
 }
 
-// resultOf says what an answer means for a replica.
+// resultOf returns what an answer means for a replica.
 func resultOf(resp *http.Response) Result {
 	status := resp.Header.Get("Grpc-Status") + resp.Trailer.Get("Grpc-Status")
 	switch {
@@ -414,7 +417,8 @@ func (x *exchange2) copyBody(body io.ReadCloser, flush func()) error {
 
 var buffers = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
 
-// answer2 is the proxy's own answer; a client of gRPC gets a status of gRPC: unavailable, or that the deadline is exceeded.
+// answer2 sends the proxy's own answer. A gRPC client gets a gRPC status: unavailable, or deadline
+// exceeded.
 func answer2(w http.ResponseWriter, r *http.Request, f *failure) {
 	h := w.Header()
 	for name, value := range f.headers {
@@ -434,7 +438,8 @@ func answer2(w http.ResponseWriter, r *http.Request, f *failure) {
 	http.Error(w, "sidecar: "+f.err.Error(), f.status)
 }
 
-// A keptBody keeps what was read of a request's body, to be sent again.
+// A keptBody keeps the part of a request's body that was read, for a
+// repetition.
 type keptBody struct {
 	src   io.Reader
 	most  int
@@ -448,7 +453,8 @@ type keptBody struct {
 	moved   func(ended bool)
 }
 
-// begin has moved called, with the lock held, whenever some of the body was read.
+// begin sets moved, which is called with the lock held whenever a part of the
+// body was read.
 func (b *keptBody) begin(moved func(ended bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -458,7 +464,7 @@ func (b *keptBody) begin(moved func(ended bool)) {
 	}
 }
 
-// rewind reports whether the body can be sent again: none of it was touched, or all of it is kept.
+// rewind reports whether the body can be sent again: none of it was read, or all of it is kept.
 func (b *keptBody) rewind() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,8 +2,8 @@ package sidecar
 
 import "bytes"
 
-// drops are the lines that are not for the other end. When these are all there is to be changed, as in most heads, what is
-// between them goes on in one piece.
+// drops are the lines that must not be passed on. If a head needs no other change, which is the
+// usual case, the parts between them are passed on unchanged.
 type drops struct {
 	lines  [6]struct{ from, to int32 }
 	count  int8
@@ -19,7 +19,8 @@ func (d *drops) add(from, to int) {
 	d.count++
 }
 
-// readFields reads what the proxy has to know, and checks the form of all.
+// readFields parses the fields that matter to the proxy, and checks the syntax
+// of all.
 func (m *message) readFields() error {
 	for at := 0; at < len(m.fields); {
 		name, value, size := nextField(m.fields[at:])
@@ -45,7 +46,8 @@ func (m *message) readFields() error {
 	return nil
 }
 
-// nextField returns the first of some lines, and how long it is: 0 if it is malformed, as one that is folded is.
+// nextField returns the first of some lines, and its length: 0 if it is malformed, for example
+// folded.
 func nextField(lines []byte) (name, value []byte, size int) {
 	colon := 0
 	for _, c := range lines {
@@ -70,7 +72,7 @@ func nextField(lines []byte) (name, value []byte, size int) {
 	return lines[:colon], trim(rest[:end]), colon + 1 + end + 2
 }
 
-// fieldsOf yields the names and values of lines whose form was checked.
+// fieldsOf yields the names and values of lines whose syntax was checked.
 func fieldsOf(lines []byte) func(yield func(name, value []byte) bool) {
 	return func(yield func(name, value []byte) bool) {
 		for len(lines) > 0 {
@@ -83,7 +85,7 @@ func fieldsOf(lines []byte) func(yield func(name, value []byte) bool) {
 	}
 }
 
-// ownHop says of a field that the proxy never passes it on: it writes its own, or none.
+// ownHop reports whether the proxy never passes on a field: it writes its own, or none.
 func ownHop(k int) bool {
 	switch k {
 	case fieldConnection, fieldHop, fieldCoding, fieldHost, fieldTimeout:
@@ -92,7 +94,7 @@ func ownHop(k int) bool {
 	return false
 }
 
-// passFields appends the fields that are for the other end, as they came.
+// passFields appends the fields to pass on, unchanged.
 func (m *message) passFields(out []byte, keepLength bool) []byte {
 	if d := &m.dropped; !d.others && len(m.options) == 0 && (keepLength || !m.sized) {
 		from := 0
@@ -105,7 +107,7 @@ func (m *message) passFields(out []byte, keepLength bool) []byte {
 	return m.passEach(out, keepLength)
 }
 
-// passEach does the same line by line.
+// passEach is passFields line by line.
 func (m *message) passEach(out []byte, keepLength bool) []byte {
 	for name, value := range fieldsOf(m.fields) {
 		k := known(name)

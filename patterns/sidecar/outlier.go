@@ -68,13 +68,13 @@ func (o Outlier) check(check *fields.Check) {
 	}
 }
 
-// tally is what a replica answered since the last judgement.
+// tally counts a replica's answers since it was last judged.
 type tally struct{ good, bad int }
 
 func (t tally) all() int { return t.good + t.bad }
 
-// judge does what is due at this time. It is called before each choice of a replica, so that no timer has to run: nobody
-// else sees who is left out. up.mu is held.
+// judge does what is due. It is called before each choice of a replica, so that no timer is needed:
+// the choice is the only place where ejections matter. up.mu is held.
 func (up *Upstream) judge(now time.Time) {
 	o := up.set.Outlier
 	if o.Off {
@@ -97,7 +97,8 @@ func (up *Upstream) judge(now time.Time) {
 	}
 }
 
-// sweep judges all replicas once. It reports whether there was nothing to judge by.
+// sweep judges all replicas once, and reports whether there were no answers to
+// judge by.
 func (up *Upstream) sweep(o Outlier, now time.Time) (quiet bool) {
 	tallies := make([]tally, len(up.replicas))
 	quiet = true
@@ -112,7 +113,7 @@ func (up *Upstream) sweep(o Outlier, now time.Time) (quiet bool) {
 	ejected := make([]bool, len(up.replicas))
 	for i := range o.suspects(tallies) {
 		r := up.replicas[i]
-		// The share is looked at before each, as in A50: 10 % of 11 are two.
+		// The share is checked before each ejection, as in A50: 10 % of 11 are two.
 		if out > 0 && out*100 >= o.MaxPercent*len(up.replicas) || out+1 >= len(up.replicas) {
 			break
 		}
@@ -134,7 +135,7 @@ func (up *Upstream) sweep(o Outlier, now time.Time) (quiet bool) {
 	return quiet
 }
 
-// suspects yields the replicas to be left out, by index, first those of the success rate.
+// suspects yields the replicas to eject, by index, first those by success rate.
 func (o Outlier) suspects(tallies []tally) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		var rates []float64

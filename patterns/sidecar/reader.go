@@ -18,7 +18,8 @@ func bad(text string) error { return &malformed{400, text} }
 
 var errHeadTooLarge = &malformed{431, "the head is larger than MaxHeaderBytes"}
 
-// A reader has a buffer that grows with what is to be in it at once: with a head up to its most, and with what a body brings.
+// A reader has a buffer that grows with its content: up to its limit for a head, and with the size
+// of the reads for a body.
 type reader struct {
 	src  io.Reader
 	buf  []byte
@@ -33,7 +34,8 @@ const (
 
 func (b *reader) buffered() []byte { return b.buf[b.r:b.w] }
 
-// fill reads what is there, once. It fails with errHeadTooLarge if there is no room.
+// fill reads the available data once. It fails with errHeadTooLarge if the buffer
+// has no room.
 func (b *reader) fill() error {
 	if b.r == b.w {
 		if b.w == len(b.buf) && len(b.buf) < bulkBuffer { // the last read filled it, or it is the first
@@ -72,7 +74,8 @@ func (b *reader) peek() error {
 	return nil
 }
 
-// skipEmptyLines skips those before a request, which some clients send behind a body (RFC 9112, section 2.2), as far as there is something to read.
+// skipEmptyLines skips the empty lines before a request, which some clients send after a body (RFC
+// 9112, section 2.2), as far as data is available.
 func (b *reader) skipEmptyLines() error {
 	for b.r < b.w && b.buf[b.r] == '\r' {
 		for b.w-b.r < 2 {
@@ -90,7 +93,7 @@ func (b *reader) skipEmptyLines() error {
 
 var endOfHead = []byte("\r\n\r\n")
 
-// head reads up to the empty line, and returns all of it. It is valid until the next read.
+// head reads up to and including the empty line. The result is valid until the next read.
 func (b *reader) head() ([]byte, error) {
 	for seen := 0; ; { // seen is what has no end in it
 		size, err := endOf(b.buffered(), &seen)
@@ -113,7 +116,8 @@ func (b *reader) head() ([]byte, error) {
 	}
 }
 
-// endOf returns the size of the head that text begins with, or 0 if it is not whole: seen is then how much of it need not be looked at again.
+// endOf returns the size of the head at the beginning of text, or 0 if it is incomplete; seen is
+// then how much of it need not be scanned again.
 func endOf(text []byte, seen *int) (size int, err error) {
 	for {
 		at := bytes.IndexByte(text[*seen:], '\n')
@@ -135,8 +139,8 @@ func endOf(text []byte, seen *int) (size int, err error) {
 	}
 }
 
-// line reads a line that ends with CR LF, which are not in what it returns, and has at most so many bytes. It is valid until the
-// next read.
+// line reads a line of at most most bytes, and returns it without its CR LF. The result is valid
+// until the next read.
 func (b *reader) line(most int) ([]byte, error) {
 	for {
 		if at := bytes.IndexByte(b.buffered(), '\n'); at >= 0 {
@@ -158,7 +162,7 @@ func (b *reader) line(most int) ([]byte, error) {
 
 var errChunk = bad("a chunk is malformed")
 
-// cut is the error of a message that ends too early.
+// cut returns the error for a truncated message.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

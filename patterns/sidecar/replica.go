@@ -28,13 +28,13 @@ type replica struct {
 // Why a request is refused before it is sent.
 var errFull = errors.New("as many requests as MaxRequests are under way")
 
-// A turn is an attempt at a replica, which must end.
+// A turn is an attempt at a replica. Call end for each.
 type turn struct {
 	replica *replica
 	permit  Permit
 }
 
-// take chooses a replica for an attempt that begins now and is not to go to avoid, if there is another.
+// take chooses a replica for an attempt that begins now, other than avoid if there is another.
 func (up *Upstream) take(avoid *replica, now time.Time) (turn, error) {
 	permit, err := up.Breaker.begin(now)
 	if err != nil {
@@ -50,7 +50,7 @@ func (up *Upstream) take(avoid *replica, now time.Time) (turn, error) {
 	return turn{r, permit}, nil
 }
 
-// end says what became of an attempt.
+// end records the result of an attempt.
 func (t turn) end(result Result) { t.endAt(result, time.Now()) }
 
 func (t turn) endAt(result Result, now time.Time) {
@@ -81,7 +81,7 @@ func (up *Upstream) choose(avoid *replica) *replica {
 			able = append(able, r)
 		}
 	}
-	// When most seem to be down it may well be the way to them that is, or the proxy itself: then none is left out.
+	// If most seem to be down, the fault is probably in the network or the proxy itself: then none is excluded.
 	if len(able)*100 < up.set.Health.MinPercent*len(up.replicas) || len(able) == 0 {
 		able = append(able[:0], up.replicas...)
 	}
@@ -112,7 +112,7 @@ func (up *Upstream) choose(avoid *replica) *replica {
 	return able[i]
 }
 
-// checkout returns a connection that is idle, or nil.
+// checkout returns an idle connection, or nil.
 func (r *replica) checkout() *upconn {
 	r.poolMu.Lock()
 	defer r.poolMu.Unlock()
@@ -128,7 +128,8 @@ func (r *replica) checkout() *upconn {
 	return nil
 }
 
-// giveBack keeps a connection that is idle from now on, and reports whether it is kept.
+// giveBack returns an idle connection to the pool, and reports whether the pool keeps
+// it.
 func (r *replica) giveBack(u *upconn, now time.Time) bool {
 	r.poolMu.Lock()
 	defer r.poolMu.Unlock()
@@ -140,7 +141,7 @@ func (r *replica) giveBack(u *upconn, now time.Time) bool {
 	return true
 }
 
-// drop takes a connection that has ended out of the pool.
+// drop removes a connection that has ended from the pool.
 func (r *replica) drop(u *upconn) {
 	r.poolMu.Lock()
 	defer r.poolMu.Unlock()
@@ -158,7 +159,8 @@ func (r *replica) idleConns() int64 {
 	return int64(len(r.idle))
 }
 
-// closeIdle closes the connections of a replica that has gone, which keeps no more of them.
+// closeIdle closes the connections of a replica that was removed, which keeps no more of
+// them.
 func (r *replica) closeIdle() {
 	r.poolMu.Lock()
 	r.closed = true
@@ -166,7 +168,7 @@ func (r *replica) closeIdle() {
 	r.closeUnused()
 }
 
-// closeUnused closes the connections that are idle.
+// closeUnused closes the idle connections.
 func (r *replica) closeUnused() {
 	r.poolMu.Lock()
 	idle := r.idle

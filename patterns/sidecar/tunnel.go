@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// tunnelDown passes on what a replica sends after it has switched the protocol.
+// tunnelDown passes on the replica's data after it has switched the protocol.
 func (c *client) tunnelDown(u *upconn) {
 	u.out = appendStatus(u.out[:0], u.m.reason)
 	u.out = append(u.m.passFields(u.out, false), "Connection: Upgrade\r\n\r\n"...)
@@ -39,7 +39,7 @@ func (c *client) tunnelDown(u *upconn) {
 	c.nc.Close()
 }
 
-// tunnelUp passes on what the client sends after the replica has switched the protocol.
+// tunnelUp passes on the client's data after the replica has switched the protocol.
 func (c *client) tunnelUp() {
 	c.mu.Lock()
 	u := c.u
@@ -58,7 +58,8 @@ func (c *client) tunnelUp() {
 	c.tunnelEnded(err)
 }
 
-// tunnelEnded is called when the client sends no more, and returns when the tunnel is done.
+// tunnelEnded is called when the client sends no more, and returns when the tunnel has
+// ended.
 func (c *client) tunnelEnded(err error) {
 	c.mu.Lock()
 	u := c.u
@@ -74,7 +75,8 @@ func (c *client) tunnelEnded(err error) {
 	c.mu.Unlock()
 }
 
-// sideEnds passes on the end of one side of a tunnel: its half is closed, or, after an error, all is cut.
+// sideEnds passes on the end of one side of a tunnel: it closes that half, or both connections
+// after an error.
 func (c *client) sideEnds(err error, to, from net.Conn) {
 	if err == io.EOF {
 		halfClose(to)
@@ -87,8 +89,8 @@ func (c *client) sideEnds(err error, to, from net.Conn) {
 	c.mu.Unlock()
 }
 
-// sever ends connections after an error of one of them, so that nobody takes that for an end of what was sent. One that the proxy itself has closed
-// is not such an error.
+// sever resets connections after an error of one of them, so that nobody mistakes the error for the
+// end of the data. It ignores the error of a connection that the proxy itself has closed.
 func sever(err error, conns ...net.Conn) {
 	for _, nc := range conns {
 		if errors.Is(err, net.ErrClosed) {
@@ -103,7 +105,7 @@ func sever(err error, conns ...net.Conn) {
 	}
 }
 
-// A splice passes bytes on between a client and a replica, which the proxy does not look at.
+// A splice passes bytes between a client and a replica without parsing them.
 type splice struct {
 	p    *Proxy
 	up   *Upstream
@@ -111,7 +113,7 @@ type splice struct {
 	last time.Time
 }
 
-// serveTCP connects a client to a replica, and passes on what they send until both are done.
+// serveTCP connects a client to a replica, and passes on their data until both have ended.
 func (p *Proxy) serveTCP(client net.Conn) {
 	defer client.Close()
 	up := p.config.Load().TCP
@@ -152,7 +154,8 @@ func (p *Proxy) serveTCP(client net.Conn) {
 	t.end(Success)
 }
 
-// dialTCP connects to a replica, or to another one if that fails: nothing was sent yet.
+// dialTCP connects to a replica. If that fails, it tries another one, because nothing
+// was sent yet.
 func (up *Upstream) dialTCP(ctx context.Context) (net.Conn, turn, error) {
 	ctx, cancel := context.WithTimeout(ctx, up.set.Timeout)
 	defer cancel()
@@ -212,8 +215,8 @@ func (s *splice) watch(both func(error)) (stop func()) {
 	return func() { timer.Stop() }
 }
 
-// noting is a connection that notes when a byte was written. It has the method by which io.Copy leaves the copying to the
-// kernel, in pieces.
+// noting is a connection that records when a byte was written. It has the method by which io.Copy
+// lets the kernel do the copying, in pieces.
 type noting struct {
 	s *splice
 	net.Conn

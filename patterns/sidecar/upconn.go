@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// An upconn is a connection to a replica that speaks HTTP/1.1. Its goroutine reads it for as long as it lasts: answers, which it passes on
-// itself, and between them its end, which a connection that nobody reads would not notice.
+// An upconn is an HTTP/1.1 connection to a replica. Its goroutine reads it as long as it lasts:
+// answers, which the goroutine passes on itself, and between answers the connection's end, which
+// would otherwise go unnoticed.
 type upconn struct {
 	replica    *replica
 	nc         net.Conn
@@ -32,7 +33,8 @@ func newUpconn(r *replica, nc net.Conn, generation uint64, maxHead int) *upconn 
 	return &upconn{replica: r, nc: nc, generation: generation, in: reader{src: nc, most: maxHead}}
 }
 
-// take makes it the connection of an exchange, and reports whether it still can be.
+// take makes it the connection of an exchange, and reports whether it is still
+// usable.
 func (u *upconn) take(c *client) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,7 +54,7 @@ func (u *upconn) becomeIdle(now time.Time) {
 	}
 }
 
-// leaveIdle reports whether it may have an owner again.
+// leaveIdle reports whether it can be used again.
 func (u *upconn) leaveIdle() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -65,7 +67,8 @@ func (u *upconn) leaveIdle() bool {
 	return true
 }
 
-// tooLong closes it if it has been idle for IdleTimeout, and else looks again when that may be so.
+// tooLong closes it if it has been idle for IdleTimeout. Otherwise it checks again when that can
+// be the case.
 func (u *upconn) tooLong() {
 	u.mu.Lock()
 	idle := u.replica.up.set.IdleTimeout
@@ -128,7 +131,8 @@ func orUnasked(err error) error {
 	return err
 }
 
-// answer passes on the answer to a request, and reports whether the connection can have another.
+// answer passes on the answer to a request, and reports whether the connection can carry
+// another.
 func (u *upconn) answer(c *client) bool {
 	m := &u.m
 	for early := 0; ; {
@@ -168,7 +172,7 @@ func (u *upconn) answer(c *client) bool {
 	return c.answered(u, err)
 }
 
-// inform passes on an answer that another follows.
+// inform passes on an interim answer.
 func (c *client) inform(u *upconn, m *message) bool {
 	if c.minor == 0 {
 		return true // HTTP/1.0 has none
@@ -188,7 +192,7 @@ func (c *client) inform(u *upconn, m *message) bool {
 	return true
 }
 
-// A clientError is one of the client's connection.
+// A clientError is an error of the client's connection.
 type clientError struct{ error }
 
 // appendStatus appends a status line, of this version.
@@ -201,7 +205,8 @@ func appendStatus(out, reason []byte) []byte {
 	return append(out, "\r\n"...)
 }
 
-// pass passes on the head of an answer and its body, as it comes. With the last the client's connection ends.
+// pass passes on the head of an answer and its body, as it arrives. If last is set, the client's
+// connection ends with it.
 func (u *upconn) pass(c *client, last bool) error {
 	m := &u.m
 	u.out = appendStatus(u.out[:0], m.reason)
@@ -253,7 +258,7 @@ func (u *upconn) pass(c *client, last bool) error {
 	return u.write(c)
 }
 
-// passChunks passes on a chunked body. One for HTTP/1.0 has no chunks.
+// passChunks passes on a chunked body. For HTTP/1.0 it removes the chunks.
 func (u *upconn) passChunks(c *client, chunk bool) error {
 	if u.in.r == u.in.w { // the head is not to wait for the body
 		if err := u.flush(c); err != nil {
@@ -275,7 +280,7 @@ func (u *upconn) passChunks(c *client, chunk bool) error {
 	}
 }
 
-// flush passes on what there is of an answer that goes on.
+// flush passes on the available part of an unfinished answer.
 func (u *upconn) flush(c *client) error {
 	if len(u.out) == 0 {
 		return nil
