@@ -14,14 +14,15 @@ type chunk struct {
 	r, w int // what is unread is mem[r:w]
 }
 
-// spares are chunks to be used again, of each size the last used first, whose memory is in the
-// processor's cache.
+// spares are chunks for reuse. Of each size, the last one used is reused first, because its
+// memory is in the processor's cache.
 type spares struct {
 	small, mid, large *chunk
 	kept              [3]int8
 }
 
-// class returns the list for chunks of a size, its count, and how many it may keep.
+// class returns the list for chunks of a size, its length, and how many it can
+// keep.
 func (s *spares) class(size int) (list **chunk, kept *int8, most int8) {
 	switch size {
 	case smallChunk:
@@ -53,7 +54,7 @@ func (s *spares) put(c *chunk) {
 	}
 }
 
-// buffer is what came on a stream and was not read.
+// buffer holds the data that has arrived on a stream and was not read.
 type buffer struct {
 	head, tail *chunk
 	n          int
@@ -81,7 +82,7 @@ func (b *buffer) append(p []byte, s *spares) {
 	}
 }
 
-// push adds a chunk, whose bytes the buffer has from then on. Nothing is appended beyond the end of mem.
+// push adds a chunk, which the buffer then owns. Nothing is appended beyond the end of mem.
 func (b *buffer) push(c *chunk) {
 	if b.tail == nil {
 		b.head = c
@@ -105,7 +106,8 @@ func (b *buffer) advance(n int, s *spares) {
 	}
 }
 
-// drop empties it. The first chunk is left to the garbage collector if a reader is copying from it.
+// drop empties the buffer. If a reader is copying from the first chunk, that is left to the garbage
+// collector.
 func (b *buffer) drop(reading bool, s *spares) (n int) {
 	n = b.n
 	for c := b.head; c != nil; {

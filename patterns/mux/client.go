@@ -110,8 +110,9 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	}
 }
 
-// session returns one that takes new streams, and waits for one if there is none. It is not dialled on behalf of a
-// caller, but of all: who gives up ends no attempt on which others wait.
+// session returns a session that accepts new streams, and waits for one if there is none. It is
+// dialled on behalf of all callers, so a caller that gives up does not end an attempt for which
+// others wait.
 func (c *Client) session(ctx context.Context) (*Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +145,7 @@ func (c *Client) session(ctx context.Context) (*Session, error) {
 	}
 }
 
-// connect makes a session, and tries as long as somebody waits for it.
+// connect opens a session, and retries as long as a caller waits for it.
 func (c *Client) connect(done chan struct{}) {
 	defer close(done)
 	c.mu.Lock()
@@ -184,7 +185,7 @@ func (c *Client) connect(done chan struct{}) {
 	}
 }
 
-// takesStreams reports whether Open of the session may succeed.
+// takesStreams reports whether the session's Open can succeed.
 func (s *Session) takesStreams() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +216,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// stop has Open make no more sessions, and returns those that there are.
+// stop makes Open create no more sessions, and returns the existing ones.
 func (c *Client) stop() []*Session {
 	c.once.Do(c.begin)
 	c.end()

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// deadlines are what few streams have, so that the others are smaller.
+// deadlines are separate because few streams have them, so that the other
+// streams are smaller.
 type deadlines struct {
 	read, write deadline
 	done        chan struct{} // of Done; nil: nobody asked

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// direct is how a Write writes to the connection by itself, without a copy and without the writer, when that has
-// nothing to do. It must be able to return before the connection has taken everything: at its deadline, or when
-// the stream ends. Then a write deadline of the connection interrupts it, and the writer sends the rest of
-// the frame. That works only with connections that can go on after a deadline and say exactly how much they took;
-// that of crypto/tls, for one, cannot.
+// direct is the state of a Write that writes to the connection by itself, without a copy and
+// without the writer, when the writer is idle. It must be able to return before the connection has
+// accepted everything: at its deadline, or when the stream ends. Then a write deadline of the
+// connection interrupts it, and the writer sends the rest of the frame. That works only with
+// connections that remain usable after a deadline and report exactly how much they accepted; the
+// connection of crypto/tls, for one, does not.
 type direct struct {
 	able        bool
 	busy        bool // a Write writes
@@ -28,7 +29,8 @@ var pipeType = func() reflect.Type {
 	return reflect.TypeOf(p)
 }()
 
-// interruptible reports whether a connection goes on after a write was interrupted by a deadline.
+// interruptible reports whether a connection remains usable after a deadline has interrupted a
+// write.
 func interruptible(conn net.Conn) bool {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -43,8 +45,8 @@ func (s *Session) free(st *Stream) bool {
 	return o.direct.able && o.idle && !o.direct.busy && len(o.ready) == 0 && st.window > 0 && o.err == nil
 }
 
-// writeDirect writes a frame with the beginning of b, and what else is to be sent, and returns how much
-// of b the frame has. It lets go of mu meanwhile.
+// writeDirect writes a frame with the beginning of b, together with other frames that are due, and
+// returns how much of b the frame has. It releases mu in the meantime.
 func (s *Session) writeDirect(st *Stream, b []byte) int {
 	o := &s.out
 	d := &o.direct
@@ -88,7 +90,8 @@ func (s *Session) writeDirect(st *Stream, b []byte) int {
 	return n
 }
 
-// interrupt has the stream's Write or Read, if it has the connection, return soon.
+// interrupt makes the stream's Write or Read return soon if it is using the
+// connection.
 func (st *Stream) interrupt(who *sync.Cond) {
 	if who == &st.readable {
 		st.recall()
@@ -101,9 +104,9 @@ func (st *Stream) interrupt(who *sync.Cond) {
 	}
 }
 
-// A Read that waits lends its buffer, so that the reader of the session can fill it without a copy, while
-// there is nothing unread before that. The buffer comes back when a read of the connection returns, which a
-// deadline of the connection interrupts, as with writes.
+// A Read that waits lends its buffer, so that the session's reader can fill it without a copy, as
+// long as no unread data comes before. The buffer comes back when a read of the connection returns;
+// a deadline of the connection interrupts that read, as with writes.
 type loan struct {
 	buf   []byte
 	n     int  // bytes that it has
@@ -111,7 +114,7 @@ type loan struct {
 	back  bool // it has been given back, and is not taken again
 }
 
-// loans are a few to be used again.
+// loans are a few loans for reuse.
 type loans []*loan
 
 func (l *loans) get(b []byte) *loan {
@@ -132,16 +135,17 @@ func (l *loans) put(one *loan) {
 	}
 }
 
-// leastLoan is what a copy costs less than a read of its own.
+// leastLoan is the size below which a copy is cheaper than a separate read.
 const leastLoan = 4 << 10
 
-// lends reports whether there is a buffer for what comes next of a stream; nil: of no stream.
+// lends reports whether there is a buffer for the next data of a stream. A nil stream has
+// none.
 func (st *Stream) lends() bool {
 	return st != nil && st.loan != nil && !st.loan.back && st.buf.n == 0 && !st.closed && st.err == nil
 }
 
-// readDirect reads into the buffer of the Read that waits for the payload which has begun. It lets go of
-// mu meanwhile.
+// readDirect reads the payload that has begun into the buffer of the Read that waits for it. It
+// releases mu in the meantime.
 func (s *Session) readDirect() error {
 	st := s.in.stream
 	l := st.loan
@@ -167,7 +171,7 @@ func (s *Session) readDirect() error {
 	return err
 }
 
-// recall has the buffer that a Read has lent back soon.
+// recall makes the buffer that a Read has lent come back soon.
 func (st *Stream) recall() {
 	if st.loan != nil && st.loan.taken && !st.s.in.interrupted {
 		st.s.in.interrupted = true

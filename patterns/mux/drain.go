@@ -41,7 +41,7 @@ func (s *Session) Drain(ctx context.Context) error {
 	return err
 }
 
-// refuseRest refuses what was not accepted, and all that comes.
+// refuseRest refuses the streams that were not accepted, and all new ones.
 func (s *Session) refuseRest() {
 	if s.refusing || s.err != nil {
 		return

@@ -16,7 +16,7 @@ func (st *Stream) end() {
 	st.over()
 }
 
-// stopReading drops what is there and what comes.
+// stopReading drops unread data, and data that arrives later.
 func (st *Stream) stopReading() {
 	if st.closed {
 		return
@@ -28,7 +28,8 @@ func (st *Stream) stopReading() {
 	st.over()
 }
 
-// finished is the end of the peer's direction. A second one is as good as one.
+// finished handles the end of the peer's direction. A second end changes
+// nothing.
 func (st *Stream) finished() {
 	if st.peerFIN || st.err != nil {
 		return
@@ -38,7 +39,8 @@ func (st *Stream) finished() {
 	st.over()
 }
 
-// over is called when a direction has ended, and when what came is read: after both nothing is left to do.
+// over is called when a direction has ended, and when all data has been read. After both, nothing
+// is left to do.
 func (st *Stream) over() {
 	if st.fin && st.peerFIN && st.buf.n == 0 {
 		st.forget()
@@ -65,7 +67,7 @@ func (st *Stream) widen(by uint32) {
 	st.s.wakeWriter()
 }
 
-// resetByPeer is the peer's reset.
+// resetByPeer handles the peer's reset.
 func (st *Stream) resetByPeer(h header) {
 	if st.err != nil {
 		return
@@ -85,7 +87,7 @@ func (st *Stream) resetByPeer(h header) {
 	}
 }
 
-// reset ends the stream at once, and tells the peer.
+// reset ends the stream at once, and notifies the peer if tell is set.
 func (st *Stream) reset(err error, code uint32, tell bool) {
 	st.err = err
 	st.s.stats.Reset++
@@ -106,7 +108,7 @@ func (st *Stream) reset(err error, code uint32, tell bool) {
 	st.wake()
 }
 
-// leaveBacklog takes away a stream that ended before it was accepted, and that the program never sees.
+// leaveBacklog removes a stream that ended before it was accepted. The program never sees it.
 func (s *Session) leaveBacklog(st *Stream) {
 	for i, other := range s.backlog {
 		if other == st {
@@ -117,7 +119,7 @@ func (s *Session) leaveBacklog(st *Stream) {
 	st.settle()
 }
 
-// forget lets go of a stream of which no frame matters any more.
+// forget removes a stream for which no frame matters any more.
 func (st *Stream) forget() {
 	if st.gone {
 		return
@@ -137,8 +139,9 @@ func (st *Stream) forget() {
 	}
 }
 
-// settle gives back the place of a stream of the peer, when neither side can do anything with it any more. It is not
-// called when the peer resets a stream, but when the program closes it, or is told.
+// settle frees the slot of a stream of the peer when neither side can do anything with it any more.
+// It is not called when the peer resets a stream, but when the program closes it or learns of the
+// reset.
 func (st *Stream) settle() {
 	if st.counts && st.gone {
 		st.counts = false
@@ -146,7 +149,7 @@ func (st *Stream) settle() {
 	}
 }
 
-// tellDone tells who waits for the stream's end.
+// tellDone notifies those that wait for the stream's end.
 func (st *Stream) tellDone() {
 	if l := st.limits; l != nil && l.done != nil && !l.closed {
 		l.closed = true
@@ -154,7 +157,7 @@ func (st *Stream) tellDone() {
 	}
 }
 
-// wake wakes everyone who waits for the stream, which has failed.
+// wake wakes everyone that waits for the stream, which has failed.
 func (st *Stream) wake() {
 	st.tellDone()
 	st.interrupt(&st.writable)

@@ -160,7 +160,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*PoolConn, error) {
 	return nil, context.Cause(ctx)
 }
 
-// dial opens a connection, which conns counts already.
+// dial opens a connection. conns already counts it.
 func (p *Pool) dial(ctx context.Context) (*PoolConn, error) {
 	conn, err := p.DialContext(ctx)
 	if err != nil {
@@ -173,13 +173,13 @@ func (p *Pool) dial(ctx context.Context) (*PoolConn, error) {
 	return p.again(&PoolConn{conn: conn, pool: p}), nil
 }
 
-// again is a connection for the next who uses it: the one before cannot do anything with it any more.
+// again returns a connection for its next user. The previous user's PoolConn can no longer use it.
 func (p *Pool) again(c *PoolConn) *PoolConn {
 	p.stats.Got++
 	return &PoolConn{conn: c.conn, pool: p}
 }
 
-// leave has room for another connection, which goes to the one who has waited longest.
+// leave frees the slot of a connection. The call that has waited longest gets it.
 func (p *Pool) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +190,7 @@ func (p *Pool) leave() {
 	p.conns--
 }
 
-// next takes the one who has waited longest from the queue.
+// next removes the call that has waited longest from the queue.
 func (p *Pool) next() chan *PoolConn {
 	w := p.waiting[0]
 	p.waiting = slices.Delete(p.waiting, 0, 1)
@@ -239,7 +239,7 @@ func (c *PoolConn) giveBack(end bool) error {
 	return nil
 }
 
-// expire closes a connection that nobody has used for so long.
+// expire closes a connection that was idle for IdleTimeout.
 func (p *Pool) expire(c *PoolConn) {
 	p.mu.Lock()
 	i := slices.Index(p.free, c)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// receiver is what a session has for reading.
+// receiver is a session's state for reading.
 type receiver struct {
 	stream      *Stream       // whose payload is being read; nil: nobody wants it
 	left        uint32        // of the payload
@@ -58,8 +58,8 @@ func (s *Session) readLoop() {
 	}
 }
 
-// connError is what an error of the connection means for the session. It is never io.EOF, which would be
-// taken for the good end of a stream.
+// connError returns what an error of the connection means for the session. It is never io.EOF,
+// which would look like the regular end of a stream.
 func (s *Session) connError(err error) error {
 	switch {
 	case s.peerDrains:
@@ -72,8 +72,9 @@ func (s *Session) connError(err error) error {
 	return fmt.Errorf("mux: connection: %w", err)
 }
 
-// consume takes the frames out of what was read, and returns the chunk to read into next. That is small
-// when little comes, and a slab when much does: a stream can have that as it is, without a copy.
+// consume processes the frames in the data that was read, and returns the chunk to read into next.
+// That is a small one when little data arrives, and a slab when much does: a stream can take over a
+// slab without a copy.
 func (s *Session) consume(c, small *chunk) *chunk {
 	s.in.wake = s.in.wake[:0]
 	mem, r, w := c.mem, c.r, c.w
@@ -118,8 +119,8 @@ func (s *Session) consume(c, small *chunk) *chunk {
 	return next
 }
 
-// payload gives p to the stream that it is for. If there is whole, the chunk that has p at r, the stream
-// gets that, unless nobody wants it.
+// payload gives p to its stream. If whole, the chunk that has p at r, is set, the stream takes that
+// over, unless it is not wanted.
 func (s *Session) payload(p []byte, whole *chunk, r int) (given bool) {
 	st := s.in.stream
 	if st == nil || st.closed || st.err != nil {
@@ -148,7 +149,7 @@ func (s *Session) wakeReader(st *Stream) {
 	}
 }
 
-// relieve resets the stream that holds the most, of equal ones the oldest.
+// relieve resets the stream that holds the most, and of equal ones the oldest.
 func (s *Session) relieve() {
 	var most *Stream
 	for _, st := range s.streams {
@@ -168,7 +169,7 @@ func (s *Session) debug(what string, stream uint32, err error) {
 	}
 }
 
-// frame does what a header says, and expects the payload if there is one.
+// frame handles a header, and expects its payload if there is one.
 func (s *Session) frame(h header) error {
 	switch {
 	case h.version != 0:
@@ -215,7 +216,7 @@ func (s *Session) frame(h header) error {
 	return nil
 }
 
-// dataHeader expects a payload, for st or for nobody.
+// dataHeader expects a payload, for st or, if that is nil, to be dropped.
 func (s *Session) dataHeader(h header, st *Stream) error {
 	s.in.stream, s.in.left, s.in.fin = nil, h.length, false
 	switch {
@@ -237,7 +238,7 @@ func (s *Session) dataHeader(h header, st *Stream) error {
 	return nil
 }
 
-// incomingStream makes a stream that the peer opens, or refuses it.
+// incomingStream creates a stream that the peer opens, or refuses it.
 func (s *Session) incomingStream(id uint32) error {
 	if (id%2 == 1) == s.client {
 		return violation(id, "opened by the side that has the other numbers")
@@ -258,8 +259,8 @@ func (s *Session) incomingStream(id uint32) error {
 	return nil
 }
 
-// refuse owes the peer a reset for a stream that does not exist here. A peer that keeps opening what is
-// refused, and does not read that, is not served.
+// refuse schedules a reset for a stream that does not exist here. If a peer keeps opening streams
+// that are refused and does not read the resets, the session ends.
 func (s *Session) refuse(id uint32) error {
 	if len(s.out.refused) >= 4*s.config.AcceptBacklog {
 		return violation(id, "%d streams refused without taking note", len(s.out.refused))
@@ -269,7 +270,7 @@ func (s *Session) refuse(id uint32) error {
 	return nil
 }
 
-// acknowledged has room for one more stream that the peer has not acknowledged.
+// acknowledged frees a slot for a stream that the peer has not acknowledged.
 func (s *Session) acknowledged() {
 	s.unacked--
 	s.opened.Signal()
@@ -286,7 +287,7 @@ func (s *Session) resetEarly() {
 	}
 }
 
-// peerGoes is a frame of the peer that ends the session, now or later.
+// peerGoes handles a frame in which the peer ends the session, now or later.
 func (s *Session) peerGoes(code uint32) {
 	if code != CodeNormal {
 		s.fail(&GoAwayError{Code: code}, 0, false)

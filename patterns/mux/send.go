@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// coalesced is how many bytes of small frames one write to the connection takes along.
+// coalesced is how many bytes of small frames are combined into one write to the
+// connection.
 const coalesced = 16 << 10
 
-// sender is what a session has for writing.
+// sender is a session's state for writing.
 type sender struct {
 	work    sync.Cond
 	idle    bool     // the writer waits for work
@@ -29,7 +30,7 @@ type sender struct {
 	direct  direct
 }
 
-// claim reports whether the writer has to be woken, by the one who asks.
+// claim reports whether the caller must wake the writer.
 func (o *sender) claim() bool {
 	idle := o.idle && !o.direct.busy // who is writing wakes it
 	if idle {
@@ -44,7 +45,7 @@ func (s *Session) wakeWriter() {
 	}
 }
 
-// owes puts a stream into the list of those that owe a frame.
+// owes adds a stream to the list of those that owe a frame.
 func (s *Session) owes(st *Stream) {
 	if st.owing {
 		return
@@ -58,10 +59,10 @@ func (s *Session) owes(st *Stream) {
 	s.out.last = st
 }
 
-// queue puts a stream with data, and window for it, into the heap. The order is that of start-time fair
-// queueing (Goyal, Vin and Cheng, 1996): a frame's tag is where the stream's last one ended, in bytes, or the
-// tag of what is being sent, if that is more. Streams that always have data get equal shares, and one
-// that had none goes before their next frames.
+// queue adds a stream with data, and window for it, to the heap. The order is that of start-time
+// fair queueing (Goyal, Vin and Cheng, 1996): a frame's tag is where the stream's last frame ended,
+// in bytes, or the tag of the frame being sent, if that is more. Streams that always have data get
+// equal shares, and a stream that was idle goes before their next frames.
 func (s *Session) queue(st *Stream) {
 	if st.ready || st.window == 0 {
 		return
@@ -71,8 +72,9 @@ func (s *Session) queue(st *Stream) {
 	s.out.ready.push(st)
 }
 
-// coalesce takes a small write at once, if nobody waits who would have to go first. Those that linger wait until
-// they are collected, in the order of their streams, since the order of the calls is the runtime's.
+// coalesce accepts a small write at once, if no waiting frame must go first. Writes that linger are
+// collected later in the order of their streams, because the order of the calls depends on the
+// runtime.
 func (s *Session) coalesce(st *Stream, b []byte) bool {
 	o := &s.out
 	if s.config.Linger > 0 || len(o.ready) > 0 || len(o.small)+headerLen+len(b) > coalesced || len(b) > min(int(st.window), s.config.MaxFrameBytes) || o.err != nil {
@@ -95,7 +97,8 @@ func (s *Session) appendHeader(buf []byte, st *Stream, n int) []byte {
 	return header{kind: kindData, stream: st.id, length: uint32(n)}.append(buf)
 }
 
-// appendOwed appends what a stream owes apart from data. It may stay in the list: then it owes nothing there.
+// appendOwed appends the frames that a stream owes, other than data. The stream can stay in the
+// list; it then owes nothing there.
 func (st *Stream) appendOwed(buf []byte) []byte {
 	o := st.owe
 	if o == (owed{}) {
@@ -171,8 +174,8 @@ func (s *Session) writeLoop() {
 	}
 }
 
-// writeFailed leaves it to the reader to say why: the peer may have sent its reasons before the
-// connection broke.
+// writeFailed leaves the reason to the reader: the peer may have sent one before the connection
+// broke.
 func (s *Session) writeFailed(err error) {
 	s.out.err = err
 	s.out.writing = false
@@ -184,7 +187,8 @@ func (o *sender) any() bool {
 		len(o.refused)+len(o.answers)+len(o.asks) > 0
 }
 
-// collect takes what goes into one write: all that is small, and one frame of data, or several small ones.
+// collect returns the content of one write: all small frames, and one frame of data or several
+// small ones.
 func (s *Session) collect(buf []byte) []byte {
 	buf = s.collectSmall(buf)
 	for sent := 0; len(s.out.ready) > 0; sent++ {
@@ -209,7 +213,8 @@ func (s *Session) collect(buf []byte) []byte {
 	return buf
 }
 
-// collectSmall takes what has no payload, and what coalesce has taken.
+// collectSmall takes the frames without payload, and those that coalesce has
+// accepted.
 func (s *Session) collectSmall(buf []byte) []byte {
 	o := &s.out
 	buf, o.small = append(o.small, buf...), buf[:0]
@@ -240,8 +245,8 @@ func (s *Session) collectSmall(buf []byte) []byte {
 	return buf
 }
 
-// byStream puts whole frames into the order of their streams, those of one stream in the order that they have.
-// Which goroutine came first then makes no difference.
+// byStream sorts whole frames by stream, and keeps the order of those of one stream. The result
+// does not depend on which goroutine was first.
 func byStream(buf []byte) []byte {
 	type place struct {
 		stream   uint32
@@ -264,7 +269,7 @@ func byStream(buf []byte) []byte {
 	return sorted
 }
 
-// lastWords are what a session writes that has ended.
+// lastWords returns what a session writes after it has ended.
 func (s *Session) lastWords(buf []byte) []byte {
 	if !s.lastWord || s.out.err != nil {
 		return nil

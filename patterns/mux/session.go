@@ -152,7 +152,7 @@ func (s *Session) Accept() (net.Conn, error) {
 	return st, nil
 }
 
-// now is the time since the session began.
+// now returns the time since the session began.
 func (s *Session) now() time.Duration { return time.Since(s.born) }
 
 // Addr returns the connection's local address.
@@ -212,7 +212,8 @@ func (s *Session) Stats() Stats {
 	return stats
 }
 
-// fail ends the session, unless it has ended. All who wait on it or its streams return. Mu is held.
+// fail ends the session, unless it has ended already. All calls that wait for it or its streams
+// return. mu is held.
 func (s *Session) fail(err error, code uint32, tell bool) {
 	if s.err != nil {
 		return
@@ -236,7 +237,8 @@ func (s *Session) fail(err error, code uint32, tell bool) {
 	s.cut = time.AfterFunc(s.config.GoAwayTimeout, func() { s.conn.Close() })
 }
 
-// logEnd logs why the session has ended. A peer that went when it had said so, and cut off no stream, has only disconnected. Mu is held.
+// logEnd logs why the session has ended. If the peer announced the end and cut off no stream, it
+// only disconnected. mu is held.
 func (s *Session) logEnd(err error) {
 	if s.config.Logger == nil || err == ErrClosed {
 		return
@@ -248,13 +250,14 @@ func (s *Session) logEnd(err error) {
 	s.config.Logger.Log(context.Background(), level, "mux: session ended", "client", s.conn.RemoteAddr(), "error", err)
 }
 
-// violation is what the peer did, for which the session ends.
+// violation returns the error for what the peer did, which ends the session.
 func violation(stream uint32, format string, args ...any) error {
 	return &ProtocolError{Stream: stream, Reason: fmt.Sprintf(format, args...)}
 }
 
-// ids knows which of the peer's streams have been. The peer counts upwards, but its goroutines may send
-// the first frames of a few streams in another order; what is further back than that is taken for used.
+// ids records which stream numbers the peer has used. The peer counts upwards, but its goroutines
+// may send the first frames of a few streams in another order. Numbers that are further back than
+// that count as used.
 type ids struct {
 	highest uint32
 	recent  [idWindow / 64]uint64 // one bit for each id, by id/2 modulo the window
@@ -262,7 +265,7 @@ type ids struct {
 
 const idWindow = 1024
 
-// use reports whether an id is new, and takes note of it.
+// use reports whether an id is new, and records it.
 func (u *ids) use(id uint32) bool {
 	n := id / 2
 	if id > u.highest {

@@ -47,7 +47,7 @@ type Stream struct {
 	loan   *loan
 }
 
-// owed are frames that a stream has to send, apart from its data.
+// owed are the frames that a stream must send, other than data.
 type owed struct {
 	syn, ack, fin, rst bool
 	window             uint32
@@ -125,7 +125,8 @@ func (st *Stream) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// await waits for something to happen. It returns how many bytes came to b meanwhile.
+// await waits until something happens. It returns how many bytes were read into b in
+// the meantime.
 func (st *Stream) await(b []byte) (n int) {
 	if !st.s.out.direct.able || len(b) < leastLoan || st.loan != nil {
 		st.readable.Wait()
@@ -142,7 +143,8 @@ func (st *Stream) await(b []byte) (n int) {
 	return n
 }
 
-// readError is why there is nothing to read, now or ever; nil: there is, or one has to wait.
+// readError returns why there is nothing to read, now or ever, and nil if there is data or
+// the caller must wait.
 func (st *Stream) readError() error {
 	switch {
 	case st.closed:
@@ -160,7 +162,8 @@ func (st *Stream) readError() error {
 	return st.s.err
 }
 
-// take copies what there is to b. Large pieces are copied while others use the session.
+// take copies the available data to b. While it copies large pieces, others can use the
+// session.
 func (st *Stream) take(b []byte) (n int) {
 	s := st.s
 	for n < len(b) && st.buf.n > 0 {
@@ -189,8 +192,8 @@ func (st *Stream) take(b []byte) (n int) {
 	return n
 }
 
-// consume lets the peer send more, when half of its window has been read, and reports whether to wake
-// the writer.
+// consume returns window to the peer when half of it has been read, and reports whether to wake the
+// writer.
 func (st *Stream) consume(n int) (wake bool) {
 	if st.peerFIN {
 		st.over()
@@ -236,7 +239,7 @@ func (st *Stream) Write(b []byte) (int, error) {
 	return n, st.opError("write", err)
 }
 
-// write is Write of what is not small, or can go at once.
+// write is Write for data that is not small, or that can be sent at once.
 func (st *Stream) write(b []byte) (n int, err error) {
 	s := st.s
 	st.writing = true

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// watch is what a session does by the clock, with one timer: it asks a silent peer whether it is there, looks
-// how long a write takes, and resets streams that the peer does not end.
+// watch is what a session does by the clock, with one timer: it pings a silent peer, limits how
+// long a write takes, and resets streams that the peer does not end.
 type watch struct {
 	timer *time.Timer
 	at    time.Duration // when it fires
@@ -16,7 +16,7 @@ type watch struct {
 	asked map[uint32]*ask
 }
 
-// ask is a ping of the program's.
+// ask is a ping by the program.
 type ask struct {
 	sent   time.Duration
 	rtt    time.Duration
@@ -25,7 +25,7 @@ type ask struct {
 	answer chan struct{} // closed when it has come, or the session has ended
 }
 
-// never is as far away as a session looks ahead.
+// never is the furthest time that a session looks ahead.
 const never = 100 * 365 * 24 * time.Hour
 
 func (w *watch) begin(s *Session) {
@@ -38,7 +38,7 @@ func (w *watch) begin(s *Session) {
 	}
 }
 
-// due has the timer fire at a time, or before it.
+// due makes the timer fire at a time, or earlier.
 func (w *watch) due(s *Session, at time.Duration) {
 	if at < w.at {
 		w.at = at
@@ -53,7 +53,7 @@ func (w *watch) stop() {
 	}
 }
 
-// tick does what is due.
+// tick does everything that is due.
 func (s *Session) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +91,7 @@ func (s *Session) tick() {
 	w.due(s, s.next(now))
 }
 
-// next is when something may be due, as far as is known now.
+// next returns when something may be due, as far as is known now.
 func (s *Session) next(now time.Duration) time.Duration {
 	at := now + never
 	switch w := &s.watch; {
@@ -175,7 +175,7 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	return 0, context.Cause(ctx)
 }
 
-// asked appends an own ping, and notes when it went.
+// asked appends a ping of this side, and records when it was sent.
 func (s *Session) asked(value uint32, buf []byte) []byte {
 	if a := s.watch.asked[value]; a != nil {
 		a.sent, a.gone = s.now(), true
@@ -183,7 +183,8 @@ func (s *Session) asked(value uint32, buf []byte) []byte {
 	return header{kind: kindPing, flags: flagSYN, length: value}.append(buf)
 }
 
-// pinged is a ping of the peer or its answer to one of ours. Other answers are ignored.
+// pinged handles a ping of the peer or its answer to one of ours. Other answers are
+// ignored.
 func (s *Session) pinged(h header) {
 	if h.flags&flagSYN != 0 {
 		if len(s.out.answers) >= s.config.PingBacklog {

@@ -79,7 +79,7 @@ func (k *call) run(ctx context.Context) (*Response, error) {
 	}
 }
 
-// begin begins an attempt.
+// begin starts an attempt.
 func (k *call) begin(ctx context.Context) {
 	k.started++
 	k.flying++
@@ -94,12 +94,12 @@ func (k *call) begin(ctx context.Context) {
 	}()
 }
 
-// mayRepeat reports whether there may be another attempt, for all that is known.
+// mayRepeat reports whether another attempt is allowed, as far as is known.
 func (k *call) mayRepeat() bool {
 	return k.started < k.MaxAttempts && (k.repeatable || !k.unknown && k.flying == 0)
 }
 
-// failed notes a failure.
+// failed records a failure.
 func (k *call) failed(r result) {
 	k.failures++
 	k.last = r
@@ -110,8 +110,8 @@ func (k *call) failed(r result) {
 	k.Logger.Debug("reqresp: attempt failed", "attempt", k.started, "outcome", r.outcome.String(), "error", r.err)
 }
 
-// again begins another attempt after a failure, when it is time, or leaves the call to those that
-// are under way. Its error ends the call.
+// again starts another attempt after a failure, when it is time, or leaves the call to the
+// attempts in progress. Its error ends the call.
 func (k *call) again(ctx context.Context) error {
 	r := k.last
 	switch {
@@ -144,8 +144,8 @@ func (k *call) again(ctx context.Context) error {
 	return nil
 }
 
-// over returns the error of a context that has ended, or whose deadline has come: a dialer may be told by a timer of
-// its own a little earlier.
+// over returns the error of a context that has ended or whose deadline has passed: a dialer's own
+// timer can fire slightly earlier.
 func over(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ctx.Err() == nil && ok && !time.Now().Before(deadline) {
 		return context.DeadlineExceeded
@@ -153,7 +153,7 @@ func over(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// abandon ends the attempts that are under way, and waits for what they say of the request.
+// abandon ends the attempts in progress, and waits for their outcomes.
 func (k *call) abandon() {
 	k.cancel()
 	for ; k.flying > 0; k.flying-- {
@@ -163,7 +163,8 @@ func (k *call) abandon() {
 	}
 }
 
-// wait waits until it is time for another attempt. It does not if the call's time ends before.
+// wait waits until it is time for another attempt. It returns at once if the call's time ends
+// before that.
 func (k *call) wait(ctx context.Context) error {
 	r := k.last
 	delay := k.Backoff.Delay(k.failures, k.jitter)
@@ -185,7 +186,7 @@ func (k *call) wait(ctx context.Context) error {
 	return nil
 }
 
-// error is the error of a call that ends so.
+// error returns the error of a call that ends with err.
 func (k *call) error(err error) error {
 	outcome := NotExecuted
 	if k.unknown {
@@ -198,7 +199,8 @@ func (k *call) error(err error) error {
 	return e
 }
 
-// judge says what an answer of either carrier is for a call: an answer, or why there is none.
+// judge returns what a response over either carrier means for a call: an answer, or why there
+// is none.
 func judge(answer *Response, keyed bool) result {
 	said := answer.Header.Get(HeaderOutcome)
 	_, asked := retry.After(answer.Header)
@@ -245,13 +247,13 @@ func (c *Client) attempt(ctx context.Context, r *Request) result {
 	return c.attemptHTTP(ctx, r, header)
 }
 
-// left is the time that an attempt which is sent now leaves the server. Its context has a deadline.
+// left returns how much time an attempt that is sent now leaves to the server. ctx has a deadline.
 func (c *Client) left(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 	return time.Until(deadline) - c.Margin
 }
 
-// headers returns those of an attempt.
+// headers returns the headers of an attempt.
 func (c *Client) headers(ctx context.Context, r *Request) (http.Header, error) {
 	all := http.Header{}
 	if c.Header != nil {
@@ -268,7 +270,8 @@ func (c *Client) headers(ctx context.Context, r *Request) (http.Header, error) {
 	return all, nil
 }
 
-// add has more replace what all says. Names that differ in case alone are one: it gets the values of all, in their order.
+// add sets the values of more in all, and replaces existing ones. Names that differ only in case
+// are one name, which gets all their values in order.
 func add(all, more http.Header) {
 	added := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(more)) {

@@ -50,9 +50,9 @@ func (c *Client) attemptHTTP(ctx context.Context, r *Request, header http.Header
 	return judge(&Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, r.Key != "")
 }
 
-// A timed RoundTripper tells the server how much time is left when there is a connection to send the request
-// over: a connection may take long, and a server that is told what was left before it would give
-// those that it asks in turn more than it has.
+// A timed RoundTripper tells the server how much time is left once there is a connection for the
+// request. Opening a connection can take long, and a server that was told the time from before it
+// would give the servers that it asks more time than there is.
 type timed struct {
 	client *Client
 	next   http.RoundTripper
@@ -77,9 +77,9 @@ func (t timed) CloseIdleConnections() {
 	}
 }
 
-// setBody keeps net/http from sending a request again by itself: it does so when it finds that a connection
-// it has used before is dead, for each such connection once more, and the server may have begun every time. What it
-// cannot rewind it does not repeat.
+// setBody keeps net/http from retrying a request by itself. When net/http finds that a reused
+// connection is dead, it retries once for each such connection, and the server may have begun every
+// time. It does not retry a body that it cannot rewind.
 func (c *Client) setBody(req *http.Request, r *Request) {
 	switch {
 	case len(r.Body) > 0:
@@ -89,7 +89,7 @@ func (c *Client) setBody(req *http.Request, r *Request) {
 	}
 }
 
-// lost is the result of an attempt without an answer.
+// lost returns the result of an attempt without an answer.
 func (c *Client) lost(ctx context.Context, outcome Outcome, err error) result {
 	if ctx.Err() != nil && c.h2.Load() {
 		c.dead.Store(true)
@@ -99,7 +99,7 @@ func (c *Client) lost(ctx context.Context, outcome Outcome, err error) result {
 	return result{err: redact.Error(err), outcome: outcome, final: final}
 }
 
-// readAnswer reads the body of an answer, which must come whole.
+// readAnswer reads the body of an answer, which must be complete.
 func (c *Client) readAnswer(resp *http.Response) ([]byte, error) {
 	if endless(resp) {
 		return nil, errors.New("answer says neither its length nor where it ends: it may have been cut short")
@@ -111,8 +111,8 @@ func (c *Client) readAnswer(resp *http.Response) ([]byte, error) {
 	return body, err
 }
 
-// endless reports whether an answer ends when its connection does, so that nobody can tell whether it came whole (RFC
-// 9112, section 8). A gzip that net/http has unpacked says itself where it ends.
+// endless reports whether an answer ends when its connection does, so that nobody can tell whether
+// it is complete (RFC 9112, section 8). A gzip that net/http has unpacked marks its own end.
 func endless(resp *http.Response) bool {
 	if resp.ProtoMajor != 1 || resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.Uncompressed {
 		return false
@@ -124,7 +124,7 @@ func tooLarge(what string, most int) error {
 	return fmt.Errorf("%w: the %s has more than %d bytes", eventlog.ErrTooLarge, what, most)
 }
 
-// sights are what net/http says of a request on its way.
+// sights are what net/http's trace reports about a request in progress.
 type sights struct {
 	asked, got, reused, wrote atomic.Bool
 }
@@ -140,10 +140,10 @@ func (s *sights) trace(ctx context.Context) context.Context {
 	})
 }
 
-// outcome says of a request without an answer whether it can have been executed. It was not, if there was
-// no connection for it; or if one that had been used before turned out to be closed before the
-// headers were written. A RoundTripper that says nothing leaves it unknown; and so does a context that has ended, since a
-// request may be written at that instant.
+// outcome returns whether a request without an answer can have been executed. It was not if there
+// was no connection for it, or if a reused connection turned out to be closed before the headers
+// were written. A RoundTripper that reports nothing leaves it unknown. So does a context that has
+// ended, because the request may be written at that instant.
 func (s *sights) outcome(ctx context.Context) Outcome {
 	switch {
 	case !s.asked.Load():

@@ -138,7 +138,7 @@ func (c *Client) Check() error {
 	return check.Err()
 }
 
-// mostAttempts is the most that MaxAttempts may be.
+// mostAttempts is the upper limit of MaxAttempts.
 const mostAttempts = 100
 
 // init fills in the defaults. It panics if Check returns an error.
@@ -200,7 +200,8 @@ func (c *Client) Call(ctx context.Context, r Request) (*Response, error) {
 	return answer, err
 }
 
-// prepare fills in the defaults of a request and returns what is wrong with it.
+// prepare fills in the defaults of a request. It returns an error if the
+// request is invalid.
 func (c *Client) prepare(r *Request) error {
 	fields.Default(&r.Method, http.MethodGet)
 	if r.Path != "" && !strings.HasPrefix(r.Path, "/") && !strings.HasPrefix(r.Path, "?") {

@@ -159,7 +159,8 @@ func (d *Disk) Commit(ctx context.Context, key string, record Record, now time.T
 	return done, nil
 }
 
-// fits returns what is wrong with what an effect puts, before anything is changed: others share the transaction.
+// fits returns an error for an invalid change by an effect, before anything is changed, because
+// others share the transaction.
 func fits(key string, value []byte) error {
 	switch {
 	case key == "" || len(key) > bbolt.MaxKeySize:
@@ -187,7 +188,8 @@ func keep(tx *bbolt.Tx, key string, r *Record) error {
 		setCount(tx, count(tx)+1))
 }
 
-// forgetAtOnce is how many records a commit forgets at most: it adds one.
+// forgetAtOnce is how many expired records a commit removes at most; it adds
+// one.
 const forgetAtOnce = 100
 
 // forget drops the records that have expired, the oldest first.

@@ -101,7 +101,8 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 	}
 }
 
-// get returns a connection that takes requests. It does not wait for Dial after ctx is done.
+// get returns a connection that accepts requests. It does not wait for Dial after ctx is
+// done.
 func (l *line) get(ctx context.Context) (*lineConn, error) {
 	select {
 	case l.turn <- struct{}{}:
@@ -152,7 +153,7 @@ func startLine(client *Client, conn net.Conn) *lineConn {
 	return c
 }
 
-// takes reports whether the connection takes requests.
+// takes reports whether the connection accepts requests.
 func (c *lineConn) takes() bool {
 	c.mu.Lock()
 	old := c.client.MaxConnAge > 0 && time.Since(c.born) >= c.client.MaxConnAge
@@ -165,7 +166,7 @@ func (c *lineConn) takes() bool {
 	return takes
 }
 
-// expect gives out the number of a request, and where its answer comes.
+// expect returns the number for a request, and the channel for its answer.
 func (c *lineConn) expect() (id uint64, answer chan reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +180,8 @@ func (c *lineConn) expect() (id uint64, answer chan reply) {
 	return c.last, answer
 }
 
-// forget drops an answer that comes from now on. The connection is closed with the last one, if the server wants that.
+// forget drops an answer that arrives from now on. If the connection is closing, the last such
+// call closes it.
 func (c *lineConn) forget(id uint64) {
 	c.mu.Lock()
 	delete(c.waiting, id)
@@ -190,9 +192,10 @@ func (c *lineConn) forget(id uint64) {
 	}
 }
 
-// gaveUp cancels a call that was sent then and has ended without an answer. If nothing at all has come since, the other
-// side is asked for a sign of life; and if it was before, no call is sent until it gives one, but over another connection.
-// Both frames are queued before the writer hears of them, so that they are one write.
+// gaveUp cancels a call that was sent at that time and has ended without an answer. If nothing has
+// arrived since then, the connection is suspect, and it pings the other side. If a ping was
+// unanswered already, for half of Silence, the connection takes no further requests, which use
+// another one. Both frames are queued before the writer is woken, so that they go out in one write.
 func (c *lineConn) gaveUp(id uint64, sent time.Time) {
 	c.mu.Lock()
 	c.small = appendFrame(c.small, frameCancel, id, nil)
@@ -211,7 +214,7 @@ func (c *lineConn) gaveUp(id uint64, sent time.Time) {
 	c.nudge()
 }
 
-// listen looks for signs of life, while calls wait. c.mu is held.
+// listen checks for signs of life while calls wait. c.mu is held.
 func (c *lineConn) listen() {
 	half := c.client.Silence / 2
 	if c.watch == nil {
@@ -244,7 +247,7 @@ func (c *lineConn) look() {
 	}
 }
 
-// ping asks the other side for a sign of life, and does not wait for it.
+// ping pings the other side, and does not wait for the answer.
 func (c *lineConn) ping() {
 	c.mu.Lock()
 	c.small = appendFrame(c.small, framePing, 0, nil)
@@ -294,7 +297,7 @@ func (c *lineConn) read() {
 	c.fail(err)
 }
 
-// got takes a frame of the server.
+// got handles a frame of the server.
 func (c *lineConn) got(f frame) error {
 	c.mu.Lock()
 	c.heard, c.pinged, c.suspect = time.Now(), false, false

@@ -75,7 +75,8 @@ const (
 
 const maxKeyBytes = 255
 
-// idempotent reports whether to repeat a method changes nothing (RFC 9110, section 9.2.2).
+// idempotent reports whether a method can be repeated without a further effect (RFC 9110,
+// section 9.2.2).
 func idempotent(method string) bool {
 	switch method {
 	case http.MethodPut, http.MethodDelete:
@@ -84,7 +85,7 @@ func idempotent(method string) bool {
 	return safe(method)
 }
 
-// safe reports whether a method asks for nothing to be changed (RFC 9110, section 9.2.1).
+// safe reports whether a method requests no change (RFC 9110, section 9.2.1).
 func safe(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -93,7 +94,7 @@ func safe(method string) bool {
 	return false
 }
 
-// checkKey returns what is wrong with a key.
+// checkKey returns an error that says why a key is invalid, or nil.
 func checkKey(key string) error {
 	if len(key) == 0 || len(key) > maxKeyBytes {
 		return fmt.Errorf("%s has %d bytes: want 1 to %d", HeaderKey, len(key), maxKeyBytes)
@@ -131,8 +132,8 @@ func parseKey(h http.Header) (string, error) {
 	return key, checkKey(key)
 }
 
-// unquoteKey returns what stands before the quote that ends it, where a backslash stands before
-// each quote and backslash. Parameters of the String may follow: nobody has given them a meaning.
+// unquoteKey returns the text before the closing quote, in which a backslash precedes each quote
+// and backslash. It ignores parameters of the String, which have no defined meaning.
 func unquoteKey(text string) (string, error) {
 	var key strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -154,10 +155,11 @@ func unquoteKey(text string) (string, error) {
 	return "", errors.New(HeaderKey + " has no quote at its end")
 }
 
-// maxTimeoutDigits is what HeaderTimeout may have: 31 years.
+// maxTimeoutDigits limits HeaderTimeout to 31 years.
 const maxTimeoutDigits = 12
 
-// parseTimeout returns the time that a request has, and whether it says so.
+// parseTimeout returns the time that is left for a request, and whether the
+// request states it.
 func parseTimeout(h http.Header) (time.Duration, bool, error) {
 	values := h.Values(HeaderTimeout)
 	if len(values) == 0 {

@@ -72,7 +72,7 @@ func (x *exchange) authenticate() error {
 	})
 }
 
-// take takes the request in. It returns an answer if it is none.
+// take accepts the request, or returns the answer that refuses it.
 func (x *exchange) take() *Response {
 	body, err := x.read()
 	var status *retry.StatusError
@@ -90,7 +90,7 @@ func (x *exchange) take() *Response {
 	return nil
 }
 
-// keyed answers a request with a key: with the answer that the key has, or by executing it.
+// keyed answers a request with a key: with the stored answer, or by executing the request.
 func (x *exchange) keyed(ctx context.Context) *Response {
 	// Keys are a client's own. No name of a client can end another's, since a key has no NUL.
 	key := x.Identity.Client + "\x00" + x.Key
@@ -122,7 +122,7 @@ func (x *exchange) keyed(ctx context.Context) *Response {
 	return x.execute(ctx, key)
 }
 
-// replay answers with what is stored, if the request is the one that it answers.
+// replay returns the stored answer, if it belongs to the same request.
 func (x *exchange) replay(record *Record) *Response {
 	if record.Fingerprint != x.fingerprint() {
 		x.stats.misused.Add(1)
@@ -132,7 +132,7 @@ func (x *exchange) replay(record *Record) *Response {
 	return &record.Answer
 }
 
-// execute does the work and commits the effect; key is "" or that of the store.
+// execute does the work and commits the effect. key is "" or the store's key.
 func (x *exchange) execute(ctx context.Context, key string) *Response {
 	if ctx.Err() != nil {
 		return x.tooLate()
@@ -166,8 +166,8 @@ func (x *exchange) execute(ctx context.Context, key string) *Response {
 	return &record.Answer
 }
 
-// guarded is an effect that does not panic, since a store may not survive that, and whose answer
-// is not too long.
+// guarded returns an effect that does not panic, because a store may not survive a panic, and
+// whose answer is not too long.
 func (x *exchange) guarded(effect Effect) Effect {
 	return func(tx Tx) (answer *Response, err error) {
 		if effect == nil {
@@ -186,7 +186,8 @@ func (x *exchange) guarded(effect Effect) Effect {
 	}
 }
 
-// failed is the answer to a request whose Handle or Effect returned an error.
+// failed returns the response for a request whose Handle or Effect returned an
+// error.
 func (x *exchange) failed(ctx context.Context, err error) *Response {
 	if ctx.Err() != nil {
 		x.stats.gone.Add(1)
@@ -210,7 +211,8 @@ func (x *exchange) failed(ctx context.Context, err error) *Response {
 	return answer
 }
 
-// withOutcome says of an answer that is none whether the request was executed.
+// withOutcome adds, to a response that is not an answer, whether the request
+// was executed.
 func withOutcome(answer *Response) *Response {
 	if !retry.Temporary(answer.Status) {
 		return answer
@@ -227,7 +229,7 @@ func withOutcome(answer *Response) *Response {
 	return answer
 }
 
-// refuse is the answer to a request that was not executed.
+// refuse returns the response for a request that was not executed.
 func refuse(status int, text string) *Response {
 	return &Response{Status: status, Body: []byte(text + "\n"), Header: http.Header{
 		"Content-Type": {"text/plain; charset=utf-8"},
@@ -235,7 +237,7 @@ func refuse(status int, text string) *Response {
 	}}
 }
 
-// refuseForNow is one that asks the client to come back.
+// refuseForNow returns a refusal that asks the client to retry later.
 func (s *Server) refuseForNow(text string) *Response {
 	s.stats.refused.Add(1)
 	answer := refuse(http.StatusServiceUnavailable, text)
@@ -256,7 +258,7 @@ func (s *Server) storeFailed(err error) *Response {
 	return answer
 }
 
-// captured is an answer that is written to as to one of HTTP.
+// captured is a Response with the methods of a http.ResponseWriter.
 type captured struct{ Response }
 
 func (c *captured) Header() http.Header { return c.Response.Header }
@@ -299,7 +301,8 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	conn.SetWriteDeadline(time.Time{})
 }
 
-// refuseIfOver returns an answer after Drain or Close; if it returns nil, life.Leave is to be called.
+// refuseIfOver returns a response after Drain or Close. If it returns nil, the caller must call
+// life.Leave.
 func (s *Server) refuseIfOver() *Response {
 	if s.life.Enter() {
 		return nil
@@ -307,8 +310,8 @@ func (s *Server) refuseIfOver() *Response {
 	return s.refuseForNow("server is being shut down")
 }
 
-// readHTTP reads the body of a request to its end: net/http notices that a client is gone only
-// after that.
+// readHTTP reads the body of a request to its end, because only then net/http notices that a
+// client disconnects.
 func (s *Server) readHTTP(conn *http.ResponseController, r *http.Request) ([]byte, error) {
 	conn.SetReadDeadline(time.Now().Add(s.ReadTimeout))
 	body, err := io.ReadAll(io.LimitReader(r.Body, int64(s.MaxRequestBytes)+1))

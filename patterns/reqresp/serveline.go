@@ -33,8 +33,9 @@ type serverLine struct {
 	away    bool              // the client has been told to go
 }
 
-// refusals is how many requests beyond MaxClients a connection may have, which are refused as soon as the client takes
-// the answers. Reading does not wait for requests that are executed: pings and cancels are behind them.
+// refusals is how many requests beyond MaxClients a connection may have. They are refused as soon
+// as the client reads the answers. Reading does not wait for requests in progress, because pings
+// and cancels come after them.
 const refusals = 64
 
 // serveLine answers the requests of one connection until it ends.
@@ -59,7 +60,7 @@ func (s *Server) serveLine(conn net.Conn) {
 	close(l.gone)
 }
 
-// drained tells the client when the server is being shut down.
+// drained notifies the client when the server is being shut down.
 func (l *serverLine) drained() {
 	select {
 	case <-l.life.Stopped():
@@ -68,8 +69,8 @@ func (l *serverLine) drained() {
 	}
 }
 
-// goAway asks the client to close the connection when its requests are answered. Those that are on their way
-// are answered too, or refused.
+// goAway asks the client to close the connection when its requests are answered. Requests in
+// transit are answered too, or refused.
 func (l *serverLine) goAway() {
 	l.mu.Lock()
 	told := l.away
@@ -81,7 +82,8 @@ func (l *serverLine) goAway() {
 	}
 }
 
-// awaitFrame sets how long the next frame may take: a client that was asked to go has little time.
+// awaitFrame sets the deadline for the next frame, which is short for a client that was asked to
+// go.
 func (l *serverLine) awaitFrame() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +94,7 @@ func (l *serverLine) awaitFrame() {
 	l.conn.SetReadDeadline(time.Now().Add(patience))
 }
 
-// read reads the client's frames. What is wrong with them ends the connection.
+// read reads the client's frames. An invalid frame ends the connection.
 func (l *serverLine) read() error {
 	from := bufio.NewReader(l.conn)
 	l.conn.SetReadDeadline(time.Now().Add(l.ReadTimeout))
@@ -118,8 +120,8 @@ func (l *serverLine) read() error {
 	}
 }
 
-// mayStay reports whether a client that has been silent for long may stay: if it waits for answers, or
-// has not been asked to go, which it then is.
+// mayStay reports whether a client that has been silent for long may stay: if it waits for answers,
+// or if it has not yet been asked to go, in which case it is asked now.
 func (l *serverLine) mayStay() bool {
 	l.mu.Lock()
 	waits, away := len(l.running) > 0, l.away
@@ -130,7 +132,7 @@ func (l *serverLine) mayStay() bool {
 	return waits || !away
 }
 
-// got takes a frame of the client.
+// got handles a frame of the client.
 func (l *serverLine) got(f frame) error {
 	switch f.kind {
 	case framePing:
@@ -215,7 +217,7 @@ func (l *serverLine) answer(ctx context.Context, id uint64, r *http.Request, rea
 	l.send(text)
 }
 
-// send waits until the goroutine that writes has taken a frame, or the connection has ended.
+// send waits until the writing goroutine has accepted a frame, or the connection has ended.
 func (l *serverLine) send(text []byte) {
 	select {
 	case l.out <- text:
@@ -223,8 +225,8 @@ func (l *serverLine) send(text []byte) {
 	}
 }
 
-// write writes the preface, and then frames until the connection ends. A client that does not take
-// them in time ends it.
+// write writes the preface, and then frames until the connection ends. If the client does not read
+// them in time, it ends the connection.
 func (l *serverLine) write() {
 	text, greeted := []byte(preface), false
 	pong := appendFrame(nil, framePong, 0, nil)

@@ -72,7 +72,7 @@ func (o *StoreOptions) withDefaults() error {
 	return check.Err()
 }
 
-// An overlay is a Tx whose changes are made when it is applied.
+// An overlay is a Tx whose changes take effect when it is applied.
 type overlay struct {
 	read  func(key string) []byte
 	wrote map[string][]byte // nil: deleted
@@ -195,7 +195,7 @@ func (m *Memory) Commit(ctx context.Context, key string, record Record, now time
 	return &record, nil
 }
 
-// forget drops the records that have expired, at the cost of looking at the oldest.
+// forget drops the records that have expired. It looks only at the oldest.
 func (m *Memory) forget(now time.Time) {
 	for len(m.oldest) > 0 {
 		key := m.oldest[0]

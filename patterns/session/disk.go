@@ -31,7 +31,7 @@ const (
 // diskVersion is that of [diskRecord].
 const diskVersion = 1
 
-// diskRecord is a session as it is written.
+// diskRecord is the form in which a session is written.
 type diskRecord struct {
 	Format  int               `json:"format"`
 	User    string            `json:"user,omitempty"`
@@ -114,7 +114,7 @@ func (d *Disk) put(token string, r Record, renew bool) (string, error) {
 	return token, nil
 }
 
-// stored returns a session that is not over.
+// stored returns a session that has not expired.
 func (d *Disk) stored(tx *bbolt.Tx, hash []byte) (Record, error) {
 	r, err := read(tx, hash)
 	if err == nil && !now(d.now).Before(r.Expires) {
@@ -156,8 +156,8 @@ func remove(tx *bbolt.Tx, hash []byte) error {
 	return tx.Bucket([]byte(bucketSessions)).Delete(hash)
 }
 
-// sweepEach is how many sessions that are over one that is saved removes: more than one, so that the
-// file does not grow.
+// sweepEach is how many expired sessions each save removes: more than one, so that the file does
+// not grow.
 const sweepEach = 4
 
 func (d *Disk) sweep(tx *bbolt.Tx) error {

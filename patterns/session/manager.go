@@ -159,7 +159,8 @@ func Of(r *http.Request) *Session {
 	return s
 }
 
-// load returns the session of a request. A token that means nothing is no error: nobody is logged in then.
+// load returns the session of a request. An unknown token is not an error: nobody is logged in
+// then.
 func (m *Manager) load(r *http.Request) (*Session, error) {
 	s := &Session{m: m, ctx: context.WithoutCancel(r.Context()), lock: make(chan struct{}, 1)}
 	c, err := r.Cookie(m.cookie())
@@ -177,7 +178,8 @@ func (m *Manager) load(r *http.Request) (*Session, error) {
 	return s, nil
 }
 
-// fetch asks the store, and ends what has lasted too long, which a store need not know.
+// fetch loads a session from the store, and ends it if it has lasted too long, of which
+// a store need not know.
 func (m *Manager) fetch(ctx context.Context, token string) (Record, error) {
 	m.stats.loads.Add(1)
 	r, err := m.store.Load(ctx, token)
@@ -190,7 +192,7 @@ func (m *Manager) fetch(ctx context.Context, token string) (Record, error) {
 	return r, nil
 }
 
-// expires is when a session is over.
+// expires returns when a session expires.
 func (m *Manager) expires(r Record) time.Time {
 	end := r.Created.Add(m.life())
 	if idle := r.Seen.Add(m.idle()); idle.Before(end) {

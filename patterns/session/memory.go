@@ -107,7 +107,8 @@ func (m *Memory) most() int {
 	return DefaultMaxSessions
 }
 
-// sweep forgets those that are over, once a second at most: a full store is asked often. The caller has m.mu.
+// sweep removes expired sessions, at most once a second, because a full store is asked often. The
+// caller has m.mu.
 func (m *Memory) sweep() {
 	t := now(m.Now)
 	if since := t.Sub(m.swept); since >= 0 && since < time.Second {
@@ -124,7 +125,7 @@ func (m *Memory) sweep() {
 // newToken returns a text that nobody can guess, of 130 bits.
 func newToken() string { return rand.Text() }
 
-// now asks a clock that may be nil.
+// now returns the time by a clock that can be nil.
 func now(clock func() time.Time) time.Time {
 	if clock == nil {
 		return time.Now()

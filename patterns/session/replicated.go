@@ -64,7 +64,7 @@ func joined(token string, version uint64) string {
 	return token + "~" + strconv.FormatUint(version, 10)
 }
 
-// cut takes a token apart. A version that is none is 0.
+// cut splits a token. An invalid version counts as 0.
 func cut(token string) (inner string, seen uint64) {
 	i := strings.LastIndexByte(token, '~')
 	if i < 0 {

@@ -26,7 +26,7 @@ type Session struct {
 	closed  bool // the answer has begun
 }
 
-// change is what becomes of a value.
+// change is a change of a value.
 type change struct {
 	key  string
 	want func(old string) string // "": none
@@ -140,10 +140,10 @@ func (s *Session) Commit() error {
 	return s.commit()
 }
 
-// commitTries is how often other requests may come first.
+// commitTries is how often another request's commit may come first.
 const commitTries = 20
 
-// commit stores what has changed. The caller has the lock: one request's changes are stored in one piece.
+// commit stores the changes. The caller has the lock: a request's changes are stored together.
 func (s *Session) commit() error {
 	changed := len(s.changes) > 0 || s.login != nil || s.renew
 	if !changed && !s.idles() {
@@ -184,12 +184,12 @@ func (s *Session) commit() error {
 	return ErrConflict
 }
 
-// idles reports whether it is to be noted that the session is used.
+// idles reports whether the use of the session must be recorded.
 func (s *Session) idles() bool {
 	return s.token != "" && now(s.m.Now).Sub(s.rec.Seen) >= s.m.idle()/20
 }
 
-// apply makes the changes to what is stored.
+// apply applies the changes to the stored session.
 func (s *Session) apply(current Record) (Record, error) {
 	next := current.clone()
 	if next.Values == nil {
@@ -238,7 +238,7 @@ func (s *Session) Values() map[string]string {
 	return all
 }
 
-// close stores what was changed, and then refuses changes. It returns the cookie that the client is to be given.
+// close stores the changes, and then refuses further ones. It returns the cookie for the client.
 func (s *Session) close(given string) (*http.Cookie, error) {
 	s.take()
 	defer s.free()

@@ -13,8 +13,8 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// maxTokenBytes is what browsers store of a cookie, name and attributes included (RFC 6265, section 6.1), less what
-// those take.
+// maxTokenBytes is the size of a cookie that browsers store, including name and attributes (RFC
+// 6265, section 6.1), minus the size of those.
 const maxTokenBytes = 4096 - 256
 
 const maxLeeway = time.Hour
@@ -133,7 +133,8 @@ func (t *Signed) verify(ctx context.Context, token string) (*claims, error) {
 	return c, err
 }
 
-// verifiers returns the keys as the library wants them. It looks at their types: a public key is no secret of an HMAC.
+// verifiers returns the keys in the library's form. The library checks their types, so a public key
+// cannot be used as the secret of an HMAC.
 func verifiers(keys []Key) (set jwt.VerificationKeySet) {
 	for _, k := range keys {
 		set.Keys = append(set.Keys, k.verifies())

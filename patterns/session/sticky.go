@@ -91,7 +91,7 @@ func (s *Sticky) Handler() http.Handler {
 	})
 }
 
-// signature stands for a replica's name, which is nobody's concern, in a cookie.
+// signature represents a replica's name in a cookie, without revealing it.
 func signature(name string) string {
 	return hex.EncodeToString(hashOf("squall replica\x00" + name)[:8])
 }
@@ -110,8 +110,9 @@ func Pick(key string, nodes []string) (node string) {
 	return node
 }
 
-// weight hashes both. FNV-1a does not spread its last bytes into the high bits, so that the name
-// that is the last of two would win half of all keys: hence the finaliser, that of SplitMix64 (Steele, Lea and Flood, 2014).
+// weight hashes both. FNV-1a does not spread its last bytes into the high bits, so the last of two
+// names would win half of all keys. The finaliser of SplitMix64 (Steele, Lea and Flood, 2014) mends
+// that.
 func weight(key, node string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(key))

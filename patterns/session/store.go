@@ -47,7 +47,7 @@ func (r Record) clone() Record {
 	return r
 }
 
-// size is about what a session takes, in bytes.
+// size returns the approximate size of a session, in bytes.
 func (r Record) size() int {
 	n := len(r.User)
 	for k, v := range r.Values {
@@ -56,7 +56,8 @@ func (r Record) size() int {
 	return n
 }
 
-// notText returns one of its texts that is not UTF-8, if there is one: the least, so that the same one is named each time.
+// notText returns a text of the record that is not UTF-8, if there is one: the least, so that the
+// error always names the same one.
 func (r Record) notText() (bad string, is bool) {
 	look := func(text string) {
 		if !utf8.ValidString(text) && (!is || text < bad) {

@@ -8,7 +8,8 @@ import (
 	"net/http"
 )
 
-// errRefused is what a handler's Write returns whose session could not be stored.
+// errRefused is the error of a handler's Write if its session could not be
+// stored.
 var errRefused = errors.New("session: the session could not be stored, and the client was told so")
 
 // writer stores the session when the answer begins.
