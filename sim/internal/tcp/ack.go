@@ -2,7 +2,7 @@ package tcp
 
 import "time"
 
-// An ackResult says what an acknowledgement brought.
+// An ackResult describes what an acknowledgement did.
 type ackResult uint16
 
 const (
@@ -10,36 +10,35 @@ const (
 	windowUpdate                       // it may have changed the send window
 	dataAcked                          // it acknowledges data
 	synAcked                           // it acknowledges our SYN
-	retransAcked                       // some of that was sent more than once
+	retransAcked                       // some of the acknowledged data was sent more than once
 	unaAdvanced                        // una moved
-	dataSacked                         // it acknowledges something selectively that was not
-	origAcked                          // of what was sent before the timeout and never since, something arrived
+	dataSacked                         // it selectively acknowledges data that was not acknowledged before
+	origAcked                          // something arrived that was sent before the timeout and not since
 	dsacking                           // it reports a duplicate
-	dsackOfProbe                       // of the tail loss probe
-	reneging                           // the peer dropped what it had acknowledged selectively
-	setTimer                           // the retransmission timer starts anew
+	dsackOfProbe                       // the duplicate is the tail loss probe
+	reneging                           // the peer dropped data that it had acknowledged selectively
+	setTimer                           // restart the retransmission timer
 	lostRetrans                        // a retransmission was lost
-	maybeDelayed                       // the peer may have delayed it
-	echoesCE                           // the peer has seen a mark, and not yet that the window is reduced
+	maybeDelayed                       // the peer may have delayed this acknowledgement
+	echoesCE                           // ECE: the peer has seen a mark, and has not yet seen our CWR
 
 	acked  = dataAcked | synAcked
 	notDup = hasData | windowUpdate | acked
 )
 
-// stamp is the timestamp of an instant: Linux's clock ticks in milliseconds. It is
-// never 0, which means none.
+// stamp returns the timestamp for an instant. Linux's timestamp clock ticks in milliseconds. The result is never 0, because 0 means no
+// timestamp.
 func stamp(t Time) Time { return t.Truncate(time.Millisecond) + time.Millisecond }
 
-// echoedBefore says that the timestamp echoed last is older than t.
+// echoedBefore reports whether the timestamp that the peer echoed last is older than t.
 func (c *Conn) echoedBefore(t Time) bool {
 	return c.has&timestampsOK != 0 && c.rcvEcho != 0 && c.rcvEcho < t
 }
 
-// echoRTT is the round-trip time by timestamps, at least 1 ms (tcp_rtt_tsopt_us).
+// echoRTT returns the round-trip time according to timestamps, at least 1 ms (tcp_rtt_tsopt_us).
 func (c *Conn) echoRTT() Time { return max(stamp(c.now)-c.rcvEcho, time.Millisecond) }
 
-// handleAck processes the acknowledgement in s (tcp_ack). It is false if s must
-// be discarded.
+// handleAck processes the acknowledgement in s (tcp_ack). It returns false if s must be discarded.
 func (c *Conn) handleAck(s *Segment) bool {
 	priorUna, priorPackets := c.una, c.tx.packets()
 	r := &c.rec
@@ -108,8 +107,7 @@ func (c *Conn) handleAck(s *Segment) bool {
 	return true
 }
 
-// oldest is how far behind una an acknowledgement may be (RFC 5961 section 5.2): a window, and
-// not before the first byte.
+// oldest returns how far below una an acknowledgement may be (RFC 5961 section 5.2): at most one window, and never below the first byte.
 func (c *Conn) oldest() uint64 {
 	acked := c.una // bytes_acked counts our SYN if we dialled
 	if c.flag&passive != 0 {
@@ -118,8 +116,7 @@ func (c *Conn) oldest() uint64 {
 	return min(uint64(c.maxWnd), acked)
 }
 
-// ackedWithNothingSent handles an acknowledgement when nothing is outstanding: it
-// may open a window that was closed.
+// ackedWithNothingSent handles an acknowledgement when nothing is outstanding. The acknowledgement may open a closed window.
 func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
 	if k.flag&dsacking != 0 {
 		c.fastRetransmitAlert(c.una, false, &k.flag)
@@ -138,13 +135,12 @@ func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
 	c.processProbeAck(ack, k.flag)
 }
 
-// mayUpdateWindow says that s may tell of a new window (tcp_may_update_window).
+// mayUpdateWindow reports whether s may carry a new window (tcp_may_update_window).
 func (c *Conn) mayUpdateWindow(s *Segment) bool {
 	return s.Ack > c.una || s.Seq > c.wl1 || s.Seq == c.wl1 && (s.Window > c.wnd || s.Window == 0)
 }
 
-// updateWindow takes over the peer's window (RFC 9293 section 3.10.7.4, as
-// tcp_ack_update_window).
+// updateWindow adopts the peer's window (RFC 9293 section 3.10.7.4, as in tcp_ack_update_window).
 func (c *Conn) updateWindow(s *Segment, k *sackScan) {
 	w := s.Window
 	if !c.mayUpdateWindow(s) {
@@ -165,8 +161,7 @@ func (c *Conn) updateWindow(s *Segment, k *sackScan) {
 	}
 }
 
-// cleanQueue forgets the segments below una and measures the round-trip time
-// (tcp_clean_rtx_queue).
+// cleanQueue removes the segments below una and measures the round-trip time (tcp_clean_rtx_queue).
 func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 	r := &c.rec
 	priorSacked := r.sacked
@@ -259,8 +254,9 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 			c.checkReordering(reorder)
 		}
 	} else if !c.tx.empty() && updated && sackRTT >= 0 && sackRTT > c.now-c.tx.front().sent {
-		// What was sent after the first segment arrived: the timeout may move,
-		// or it would hit the repair of a loss.
+		// The newly acknowledged data was sent before the first segment was last sent again. Restart the timer: otherwise it could fire
+		// while the loss is being repaired. Data sent later does not restart it, because it would postpone the timeout for as long as the
+		// recovery lasts.
 		k.flag |= setTimer
 	}
 	if ccRTT >= 0 && c.cfg.ctrl == cubic {
@@ -268,7 +264,7 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 	}
 }
 
-// idle drops what a connection with nothing outstanding does not need.
+// idle drops state that a connection does not need while nothing is outstanding.
 func (c *Conn) idle() {
 	if c.ep != nil {
 		c.ep.cache.n = 0
@@ -280,7 +276,7 @@ func (c *Conn) idle() {
 	}
 }
 
-// trim drops also what the next exchange would need again.
+// trim also drops state that the next exchange would have to create again.
 func (c *Conn) trim() {
 	if !c.tx.empty() || c.nxt < c.end || c.appended() > 0 {
 		return
@@ -293,12 +289,12 @@ func (c *Conn) trim() {
 	c.ep = nil
 	c.rec.undoMarked = false
 	if c.cub != nil && c.cub.lastMax == 0 && c.cub.epoch == Never {
-		c.cub = nil // only slow start's; see cubic
+		c.cub = nil // it served only slow start; see cubic
 	}
 }
 
-// updateRTT takes a sample by Karn's rule, or else by timestamps
-// (tcp_ack_update_rtt). It reports whether there was one.
+// updateRTT takes a sample of the round-trip time by Karn's rule, or else from timestamps (tcp_ack_update_rtt). It reports whether there
+// was a sample.
 func (c *Conn) updateRTT(seqRTT, sackRTT Time, ccRTT *Time, flag ackResult) bool {
 	if seqRTT < 0 {
 		seqRTT = sackRTT

@@ -6,8 +6,8 @@ import "math"
 type bufferTuning struct {
 	seq, rttSeq uint64
 	at          Time
-	rttAt       Time   // when the running round trip began; with timestamps, the echo used last
-	rtt8        Time   // receiver's estimate of the round-trip time, times 8
+	rttAt       Time   // start of the current round trip; with timestamps, the echo used last
+	rtt8        Time   // the receiver's estimate of the round-trip time, times 8
 	space       uint32 // bytes read in the last round trip
 }
 
@@ -37,7 +37,7 @@ func (c *Conn) measureRTT(n int) {
 	}
 }
 
-// growWindow opens the window for a sender that fills it (tcp_grow_window).
+// growWindow opens the window further for a sender that fills it (tcp_grow_window).
 func (c *Conn) growWindow(n int) {
 	room := min(int(c.wndClamp), c.winFromSpace(int(c.rcvbuf-c.rmem))) - int(c.rcvSSThresh)
 	if room <= 0 {
@@ -63,8 +63,7 @@ func (c *Conn) growWindow(n int) {
 	}
 }
 
-// adjustBuffer grows the receive buffer to what the program reads in two round
-// trips (tcp_rcv_space_adjust).
+// adjustBuffer grows the receive buffer to the amount that the program reads in two round trips (tcp_rcv_space_adjust).
 func (c *Conn) adjustBuffer() {
 	t := &c.tune
 	if t.rtt8 == 0 || c.now-t.at < t.rtt8>>3 {
@@ -89,9 +88,8 @@ func (c *Conn) adjustBuffer() {
 	t.seq, t.at = c.copied, c.now
 }
 
-// makeRoom tells whether size more bytes of buffer can be taken. As Linux does,
-// it takes one segment too many, then drops what is out of order, and lets the
-// buffer grow to its maximum (tcp_try_rmem_schedule, tcp_prune_queue).
+// makeRoom reports whether the receive buffer can take size more bytes. Like Linux, it accepts one segment too many, then drops
+// out-of-order data, and lets the buffer grow to its maximum (tcp_try_rmem_schedule, tcp_prune_queue).
 func (c *Conn) makeRoom(size int32) bool {
 	if c.rmem <= c.rcvbuf {
 		return true

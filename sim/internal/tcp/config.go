@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Config holds the parameters of TCP; package sim's TCPConfig, which has the same fields, says what
-// each of them does and what Linux calls it. The zero value of each stands for the default named here.
+// Config holds the parameters of TCP. TCPConfig in package sim has the same fields; it documents each field and names the Linux parameter.
+// A zero field means the default given here.
 type Config struct {
 	CongestionControl               string        // "cubic" (default) or "reno"
 	InitialCwnd                     int           // segments; 10
@@ -22,7 +22,7 @@ type Config struct {
 	SendBuffer, ReceiveBuffer       Buffer        // {4096, 16384, 4 MiB}, {4096, 131072, 6 MiB}
 	AcceptBacklog                   int           // 4096
 	AbortOnOverflow                 bool
-	ECN                             bool // net.ipv4.tcp_ecn = 1; false: 2, so that who is asked for it agrees
+	ECN                             bool // true: net.ipv4.tcp_ecn = 1; false: 2, which agrees to ECN if the peer asks for it
 	NoSACK, NoDSACK                 bool
 	NoTimestamps, NoWindowScaling   bool
 	NoTailLossProbe, NoFRTO         bool
@@ -31,23 +31,22 @@ type Config struct {
 	Reordering                      int // 3
 
 	complete     bool
-	orphansUnset bool // OrphanRetries is the default
+	orphansUnset bool // OrphanRetries was not set by the user
 	ipHeader     uint8
 	ctrl         control
 }
 
-// maxUserTimeout is what the socket option takes, milliseconds in an int.
+// maxUserTimeout is the largest value of the socket option, which is an int in milliseconds.
 const maxUserTimeout = math.MaxInt32 * time.Millisecond
 
-// Buffer bounds a buffer in bytes.
+// Buffer bounds the size of a buffer, in bytes.
 type Buffer struct{ Min, Default, Max int }
 
-// KeepAlive says when an idle connection is probed. The zero value stands for
-// the defaults of Go's net.KeepAliveConfig.
+// KeepAlive configures the probing of an idle connection. The zero value means the defaults of Go's net.KeepAliveConfig.
 type KeepAlive struct {
 	Off      bool
-	Idle     time.Duration // of silence before the first probe; default 15 s
-	Interval time.Duration // between probes; default 15 s
+	Idle     time.Duration // silence before the first probe; default 15 s
+	Interval time.Duration // time between probes; default 15 s
 	Count    int           // unanswered probes before the connection fails; default 9
 }
 
@@ -58,9 +57,9 @@ const (
 	reno
 )
 
-// Complete returns a copy of c in which each zero is replaced by the default, ready for
-// [Dial] and [Accept], or an error that names the first field whose value is not allowed.
-// Any number of connections may share the copy; it must not be changed afterwards.
+// Complete returns a copy of c in which each zero field has its default, ready for [Dial] and [Accept]. If a field has a value that is not
+// allowed, it returns an error that names the first such field. Any number of connections may share the copy. Do not change the copy
+// afterwards.
 func (c Config) Complete() (*Config, error) {
 	switch c.CongestionControl {
 	case "", "cubic":
@@ -76,7 +75,7 @@ func (c Config) Complete() (*Config, error) {
 		v        *int
 		def      int
 		min, max int
-		none     bool // negative stands for 0
+		none     bool // a negative value means 0
 	}{
 		{"InitialCwnd", &c.InitialCwnd, 10, 1, 1 << 16, false},
 		{"SynRetries", &c.SynRetries, 6, 0, 127, true},
@@ -154,8 +153,7 @@ func (c Config) Complete() (*Config, error) {
 	return &c, nil
 }
 
-// ForIPv6 returns a copy of a complete Config for connections over IPv6, whose
-// headers are 20 bytes longer.
+// ForIPv6 returns a copy of a complete Config for connections over IPv6, whose headers are 20 bytes longer than those of IPv4.
 func (c *Config) ForIPv6() *Config {
 	v6 := *c
 	v6.ipHeader = ipv6Header

@@ -5,16 +5,16 @@ import "math"
 // infinite is the slow start threshold before any loss.
 const infinite = math.MaxInt32
 
-// A congestion is the congestion window and its use.
+// A congestion holds the congestion window and how much of it is used.
 type congestion struct {
 	stamp    Time   // when the window was last validated or changed
-	usageSeq uint64 // nxt when maxOut was measured
+	usageSeq uint64 // value of nxt when maxOut was measured
 
 	cwnd, ssthresh uint32 // segments
-	count          uint32 // acknowledged towards the next increase
-	used           uint32 // most segments in flight while the application limited us
+	count          uint32 // segments acknowledged since the last increase
+	used           uint32 // most segments in flight while the application was the limit
 	maxOut         uint32 // most segments in flight in this window
-	limited        bool   // the window, not the application, limited sending
+	limited        bool   // the window, not the application, was the limit
 	state          caState
 }
 
@@ -24,7 +24,7 @@ type caState uint8
 const (
 	caOpen     caState = iota
 	caDisorder         // duplicate acknowledgements, no loss yet
-	caCWR              // reducing the window without a retransmission
+	caCWR              // reducing the window without retransmitting
 	caRecovery         // fast recovery
 	caLoss             // after a timeout
 )
@@ -35,16 +35,15 @@ func (s caState) String() string {
 
 func (g *congestion) slowStart() bool { return g.cwnd < g.ssthresh }
 
-// reducing reports that PRR governs the window.
+// reducing reports whether PRR governs the window.
 func (g *congestion) reducing() bool { return g.state == caCWR || g.state == caRecovery }
 
-// isLimited says whether the window may grow (tcp_is_cwnd_limited, RFC 7661).
+// isLimited reports whether the window may grow (tcp_is_cwnd_limited, RFC 7661).
 func (g *congestion) isLimited() bool {
 	return g.limited || g.slowStart() && g.cwnd < 2*g.maxOut
 }
 
-// currentSSThresh is what the threshold may be raised to after a pause
-// (tcp_current_ssthresh).
+// currentSSThresh returns the value to which a pause may raise the threshold (tcp_current_ssthresh).
 func (g *congestion) currentSSThresh() uint32 {
 	if g.reducing() {
 		return g.ssthresh
@@ -52,8 +51,7 @@ func (g *congestion) currentSSThresh() uint32 {
 	return max(g.ssthresh, g.cwnd/2+g.cwnd/4)
 }
 
-// grow raises the window for acked segments in slow start and returns how many
-// were not used.
+// growSlowStart raises the window for acked segments in slow start. It returns how many of them it did not use.
 func (g *congestion) growSlowStart(acked uint32) uint32 {
 	cwnd := min(g.cwnd+acked, g.ssthresh)
 	acked -= cwnd - g.cwnd
@@ -61,7 +59,7 @@ func (g *congestion) growSlowStart(acked uint32) uint32 {
 	return acked
 }
 
-// growLinear raises the window by one for each w segments acknowledged.
+// growLinear raises the window by one segment for every w segments acknowledged.
 func (g *congestion) growLinear(w, acked uint32) {
 	if g.count >= w {
 		g.count = 0
@@ -74,7 +72,7 @@ func (g *congestion) growLinear(w, acked uint32) {
 	}
 }
 
-// ssthreshOnLoss is the new threshold when the network lost a segment.
+// ssthreshOnLoss returns the slow start threshold after the network lost a segment.
 func (c *Conn) ssthreshOnLoss() uint32 {
 	if c.cfg.ctrl == reno {
 		return max(c.cc.cwnd/2, 2)
@@ -125,7 +123,7 @@ func (c *Conn) startReduction() {
 	c.queueCWR()
 }
 
-// reduceCwnd spreads the reduction over a round trip (tcp_cwnd_reduction).
+// reduceCwnd spreads the reduction over one round trip (tcp_cwnd_reduction).
 func (c *Conn) reduceCwnd(delivered int, newlyLost, advanced bool) {
 	g, ep := &c.cc, c.episode()
 	if delivered <= 0 || ep.priorCwnd == 0 {
@@ -162,8 +160,7 @@ func (c *Conn) endReduction() {
 	}
 }
 
-// validateCwnd notes how much of the window was used (tcp_cwnd_validate): a
-// window that the application does not fill decays, RFC 2861.
+// validateCwnd records how much of the window was used (tcp_cwnd_validate). A window that the application does not fill decays (RFC 2861).
 func (c *Conn) validateCwnd(limited bool) {
 	g := &c.cc
 	out := uint32(c.tx.packets())
@@ -192,8 +189,7 @@ func (c *Conn) validateCwnd(limited bool) {
 	g.stamp = c.now
 }
 
-// restartAfterIdle shrinks the window when nothing was sent for a while
-// (tcp_slow_start_after_idle_check).
+// restartAfterIdle shrinks the window after a pause in sending (tcp_slow_start_after_idle_check).
 func (c *Conn) restartAfterIdle() {
 	idle := c.now - c.lastSent
 	if c.cfg.NoSlowStartAfterIdle || !c.tx.empty() || idle <= c.rtt.rto {

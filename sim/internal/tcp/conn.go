@@ -1,60 +1,55 @@
-// Package tcp is TCP as a state machine without I/O: segments, calls of the
-// program and the time go in, segments, events and deadlines come out. It has
-// no goroutine, no clock and no lock; its owner calls it from one place at a
-// time, with a time that never goes back. It follows Linux where Linux and the
-// RFCs differ; comments name the RFC's section or the kernel's function.
+// Package tcp implements TCP as a state machine without I/O. Its inputs are segments, the program's calls and the time; its outputs are
+// segments, events and deadlines. It has no goroutine, no clock and no lock. Its owner must not call it concurrently, and must pass times
+// that never decrease. Where Linux and the RFCs differ, it follows Linux. Comments name the RFC's section or the kernel's function.
 package tcp
 
 import "math"
 
-// Output is where a connection's segments go.
+// Output receives the segments of connections.
 type Output interface {
 	// NewSegment returns a zero segment.
 	NewSegment() *Segment
-	// Send takes over s. It must not call into c.
+	// Send takes ownership of s. It must not call into c.
 	Send(c *Conn, s *Segment)
-	// SendRun is Send for a run, of several segments. SendApart will do.
+	// SendRun is like Send, for a run of several segments. An implementation can call SendApart.
 	SendRun(c *Conn, s *Segment)
-	// NewBlock returns memory for n bytes of the program's data, which need not be
-	// zero.
+	// NewBlock returns memory for n bytes of the program's data. The memory need not be zeroed.
 	NewBlock(n int) []byte
-	// RetireBlock gives back what NewBlock has returned. Segments still share it: it may be
-	// used again when the program of the peer has read all that comes before the
-	// sequence number end, since such data is not looked at any more.
+	// RetireBlock returns memory that came from NewBlock. Segments still share the memory. It may be reused once the peer's program has
+	// read everything before the sequence number end, because nobody looks at that data afterwards.
 	RetireBlock(block []byte, end uint64)
 }
 
 // A Conn is one end of a connection.
 //
-// What an idle connection does not need is kept outside and dropped: the queues,
-// and the state of recovery and of CUBIC.
+// State that an idle connection does not need is allocated separately and dropped: the queues, and the state of recovery and of CUBIC.
 type Conn struct {
 	cfg *Config
 	out Output
-	now Time // of the call that is running
+	now Time // time of the current call
 
-	// Sequence numbers of what we send: acknowledged below una, sent below nxt,
-	// written by the program (with its FIN) below end.
+	// Sequence numbers of our stream: data below una is acknowledged, data below nxt is sent, data below end (with the FIN) is written by
+	// the program.
 	una, nxt, end uint64
 	wl1           uint64      // Seq of the segment that last set the send window
-	snd           *sendBuffer // nil if nothing is to be sent or acknowledged
+	snd           *sendBuffer // nil if nothing waits to be sent or acknowledged
 	tx            txQueue
 
-	// And of what we receive: expected next, acknowledged last, read.
+	// Sequence numbers of the peer's stream: the next one expected, the last one that we acknowledged, the last one that the program read.
 	rcvNxt, rcvWup, copied uint64
 	rcvMax                 uint64        // right edge of the largest window offered
-	iss, irs               uint32        // that they count from, ours and the peer's
+	iss, irs               uint32        // initial sequence numbers, ours and the peer's
 	rcvq                   *receiveQueue // nil if nothing was received for a while
 	ooo                    *outOfOrder   // nil if nothing is out of order
 
-	// Timers. The retransmission timer has one of several meanings at a time.
+	// Timers. The retransmission timer has several purposes, one at a time.
 	rtxAt, ackAt, keepAt        Time
-	lastSent, lastData, lastAck Time // data sent, data received, acknowledgement received
-	lastSegment                 Time // any sent
+	lastSent, lastData, lastAck Time // when data was sent, data was received, an acknowledgement was received
+	lastSegment                 Time // when any segment was sent
 	ato                         Time // delay of acknowledgements
-	tsRecent, rcvEcho           Time // timestamp to echo, and echoed last
+	tsRecent, rcvEcho           Time // timestamp to echo; timestamp that the peer echoed last
 	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
-	probedSince                 Time // when a closed window was first probed; 0: it is open
+	probedSince                 Time // when a closed window was first probed; 0: the window is open
 
 	rtt     rttEstimate
 	cc      congestion
@@ -63,26 +58,26 @@ type Conn struct {
 	rec     recovery
 	ep      *episode // nil before the first sign of a loss
 	tune    bufferTuning
-	sndbuf  int32  // limits in bytes
-	rcvbuf  int32  // counted as Linux does: see trueSize
-	rmem    int32  // of rcvbuf, in use
-	taken   int32  // bytes read that Push has yet to deal with
-	rcvMSS  uint16 // the peer's segment size, estimated
-	lastLen uint16 // length of the last odd segment
+	sndbuf  int32  // limit in bytes
+	rcvbuf  int32  // limit, counted as Linux does: see trueSize
+	rmem    int32  // the part of rcvbuf in use
+	taken   int32  // bytes read that Push has not dealt with yet
+	rcvMSS  uint16 // estimate of the peer's segment size
+	lastLen uint16 // length of the last segment of unusual size
 
 	wnd, maxWnd            uint32
-	rcvWnd                 uint32 // offered last, counted from rcvWup
+	rcvWnd                 uint32 // window offered last, counted from rcvWup
 	rcvSSThresh, wndClamp  uint32
 	segsIn, segsOut        uint32
 	retransTotal, rtoTotal uint32
 
-	mss, mssClamp, advMSS uint16 // of a full segment; the peer's; what we announce
-	mtu                   uint16 // of the path, as far as is known
-	quick                 uint8  // acknowledgements still to be sent at once
-	backoff, retries      uint8  // doublings of the timeout, timeouts in a row
-	probes                uint8  // unanswered window probes or keep-alives
+	mss, mssClamp, advMSS uint16 // payload of a full segment; the peer's limit; our announcement
+	mtu                   uint16 // MTU of the path, as far as known
+	quick                 uint8  // acknowledgements still to be sent without delay
+	backoff, retries      uint8  // doublings of the timeout; timeouts in a row
+	probes                uint8  // unanswered window probes or keep-alive probes
 	sndScale, rcvScale    uint8
-	scalingRatio          uint8 // of the buffer that is window, in 256ths
+	scalingRatio          uint8 // share of the buffer offered as window, in 256ths
 
 	state   State
 	err     Code
@@ -106,35 +101,34 @@ const (
 type connFlags uint16
 
 const (
-	finQueued   connFlags = 1 << iota // the program ended its stream; the FIN counts in end
-	finReceived                       // and so did the peer
+	finQueued   connFlags = 1 << iota // the program ended its stream; end counts the FIN
+	finReceived                       // the peer ended its stream
 	readShut                          // shutdown(SHUT_RD), or the peer's FIN
-	orphan                            // closed by the program
+	orphan                            // the program closed the connection
 	nagle                             // SetNoDelay(false)
 	sndLocked                         // SetWriteBuffer
 	rcvLocked                         // SetReadBuffer
 	blocked                           // a Write found the buffer full
 	passive                           // made by Accept
-	progress                          // something that was sent has arrived: see TakeProgress
-	morePart                          // another part of this segment follows
-	laterPart                         // and this one is not the first
+	progress                          // the peer acknowledged something: see TakeProgress
+	morePart                          // another part of this joined segment follows
+	laterPart                         // this part is not the first of its joined segment
 )
 
 type ackFlags uint8
 
 const (
 	ackScheduled ackFlags = 1 << iota
-	ackPushed             // a segment below the MSS, or with PSH, came
-	ackPushed2            // and a second one
+	ackPushed             // a segment below the MSS, or with PSH, arrived
+	ackPushed2            // a second one arrived
 	ackNow
 	ackNoMem // the receive buffer overflowed: offer a window of 0
 	ackTimer
-	pingpong // the program answers: the acknowledgement can ride on the answer
+	pingpong // the program answers what it receives, so an acknowledgement can ride on the answer
 )
 
-// Dial starts a connection: it sends the SYN. mtu is the largest packet in bytes,
-// IP header included, that is known to pass: see [Conn.SetMTU]. iss is the initial
-// sequence number. cfg comes from [Config.Complete].
+// Dial starts a connection by sending the SYN. mtu is the largest packet, in bytes and with its IP header, that is known to pass: see
+// [Conn.SetMTU]. iss is the initial sequence number. cfg comes from [Config.Complete].
 func Dial(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
 	c := newConn(cfg, out, mtu, iss, now)
 	c.state = SynSent
@@ -156,9 +150,8 @@ func Dial(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
 	return c
 }
 
-// Accept answers the SYN syn of a new peer with a SYN-ACK. The connection is in
-// SynReceived until the peer's acknowledgement comes, which the caller may drop
-// to imitate a full accept queue.
+// Accept answers the SYN syn of a new peer with a SYN-ACK. The connection stays in SynReceived until the peer's acknowledgement arrives.
+// The caller may drop that acknowledgement to imitate a full accept queue.
 func Accept(cfg *Config, out Output, mtu int, iss uint32, now Time, syn *Segment) *Conn {
 	c := newConn(cfg, out, mtu, iss, now)
 	c.irs = syn.ISS
@@ -203,14 +196,14 @@ func newConn(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
 }
 
 const (
-	minMSS     = 88  // of a peer, as a guess: TCP_MIN_MSS
-	minSendMSS = 48  // options included: net.ipv4.tcp_min_snd_mss
+	minMSS     = 88  // guess of a peer's MSS: TCP_MIN_MSS
+	minSendMSS = 48  // includes options: net.ipv4.tcp_min_snd_mss
 	minAdvMSS  = 256 // net.ipv4.route.min_adv_mss
 	defaultMSS = 536 // RFC 9293 section 3.7.1
 	maxScale   = 14  // RFC 7323 section 2.3
 )
 
-// handshakeOptions takes over what the peer's SYN or SYN-ACK allows.
+// handshakeOptions adopts the options that the peer's SYN or SYN-ACK allows.
 func (c *Conn) handshakeOptions(s *Segment) {
 	peer := s.MSS
 	if peer == 0 {
@@ -247,7 +240,7 @@ func (c *Conn) established() {
 	c.initReceive()
 	c.initSend()
 	c.cc.stamp = c.now
-	// A SYN that had to be repeated more than once is a sign of congestion.
+	// A SYN that was repeated more than once is a sign of congestion.
 	if c.retransTotal > 1 && c.rec.undoMarked {
 		c.cc.cwnd = 1
 	}
@@ -256,14 +249,12 @@ func (c *Conn) established() {
 		c.keepAt = c.now + k.Idle
 	}
 	if c.tx.empty() {
-		c.tx.buf = nil // it held the SYN; many connections wait long for their first data
+		c.tx.buf = nil // it held the SYN; many connections wait a long time for their first data
 	}
 }
 
-// syncMSS computes the payload of a full segment (tcp_sync_mss): what the path and the
-// peer take, and at most half the largest window seen. On a path so narrow that next to
-// nothing would be left (tcp_min_snd_mss) packets are larger than it takes, and IP has to
-// cut them.
+// syncMSS computes the payload of a full segment (tcp_sync_mss). The path and the peer limit it, and it is at most half the largest window
+// seen. It has a minimum (tcp_min_snd_mss): on a very narrow path packets exceed the path's MTU, and IP must fragment them.
 func (c *Conn) syncMSS() {
 	m := max(min(int(c.mtu)-int(c.cfg.ipHeader)-tcpHeader, int(c.mssClamp)), minSendMSS)
 	if c.has&timestampsOK != 0 {
@@ -279,7 +270,7 @@ func (c *Conn) syncMSS() {
 	c.mss = uint16(m)
 }
 
-// die ends the connection; code is OK for a regular end (tcp_done).
+// die ends the connection. code is OK for a regular end (tcp_done).
 func (c *Conn) die(code Code) {
 	if c.state == StateClosed {
 		return
@@ -298,7 +289,7 @@ func (c *Conn) die(code Code) {
 	}
 }
 
-// dropReceived forgets what will not be read.
+// dropReceived drops received data that the program will not read.
 func (c *Conn) dropReceived() {
 	c.rcvq = nil
 	c.copied = c.rcvNxt
@@ -318,25 +309,24 @@ func (c *Conn) dropSendState() {
 	c.cub = nil
 }
 
-// State is the state of RFC 9293 section 3.3.2.
+// State returns the connection's state, one of those in RFC 9293 section 3.3.2.
 func (c *Conn) State() State { return c.state }
 
-// Err says why the connection failed. It does not change once set.
+// Err returns the reason why the connection failed. It does not change once set.
 func (c *Conn) Err() Code { return c.err }
 
-// Events returns what happened since the last call.
+// Events returns the events since the last call.
 func (c *Conn) Events() Events {
 	e := c.events
 	c.events = 0
 	return e
 }
 
-// OnlyReadable says that nothing has happened since the last call of Events but that data
-// came, to a connection that stays open.
+// OnlyReadable reports whether the arrival of data is the only event since the last call of Events, and the connection stays open.
 func (c *Conn) OnlyReadable() bool { return c.events&^Readable == 0 && c.state == Established }
 
-// SetNoDelay turns Nagle's algorithm off, which it is in a new connection, as in
-// Go, or on. Turning it off sends what it held back.
+// SetNoDelay turns Nagle's algorithm off (on is true) or on. It is off in a new connection, as in Go. Turning it off sends the data that it
+// held back.
 func (c *Conn) SetNoDelay(now Time, on bool) {
 	c.now = now
 	if !on {
@@ -347,7 +337,7 @@ func (c *Conn) SetNoDelay(now Time, on bool) {
 	c.push()
 }
 
-// SetKeepAlive changes the keep-alive. It counts from the last segment received.
+// SetKeepAlive changes the keep-alive parameters. The idle time counts from the last segment received.
 func (c *Conn) SetKeepAlive(now Time, k KeepAlive) {
 	c.now = now
 	cfg := *c.cfg
@@ -363,9 +353,8 @@ func (c *Conn) SetKeepAlive(now Time, k KeepAlive) {
 	c.keepAt = max(c.now, c.lastHeard()+k.Idle)
 }
 
-// lastHeard is when the peer last gave a sign of life.
+// lastHeard returns when the peer last gave a sign of life.
 func (c *Conn) lastHeard() Time { return max(c.lastData, c.lastAck) }
 
-// synchronized reports a state in which both sides know each other's sequence
-// numbers.
+// synchronized reports whether both sides know each other's sequence numbers.
 func (c *Conn) synchronized() bool { return c.state >= Established }

@@ -2,18 +2,18 @@ package tcp
 
 import "time"
 
-// A cubicState is CUBIC with HyStart as in Linux (net/ipv4/tcp_cubic.c): RFC 9438
-// with beta = 717/1024 and C = 0.4, integers throughout.
+// A cubicState is the state of CUBIC with HyStart as in Linux (net/ipv4/tcp_cubic.c): RFC 9438 with beta = 717/1024 and C = 0.4, in
+// integers throughout.
 type cubicState struct {
-	epoch      Time // when the window was last reduced, moved past idle times; Never: none
+	epoch      Time // when the window was last reduced, moved past idle times; Never: no epoch
 	lastUpdate Time
 	delayMin   Time
-	k          int64 // until the window is at origin again, in 1/1024 s
+	k          int64 // time until the window is at origin again, in 1/1024 s
 	origin     uint32
 	lastMax    uint32 // window before the last loss
 	lastCwnd   uint32
-	perCount   uint32 // segments to acknowledge for one more
-	acked      uint32 // towards the window of a Reno flow
+	perCount   uint32 // segments to acknowledge for an increase by one
+	acked      uint32 // segments acknowledged towards the window of a Reno flow
 	renoCwnd   uint32
 
 	// HyStart.
@@ -24,12 +24,12 @@ type cubicState struct {
 }
 
 const (
-	cubicBeta     = 717              // of 1024
-	cubicC        = 410              // 0.4 of 1024: (t-K)^3 in (1/1024 s)^3 is shifted right by 40
-	renoScale     = 15               // 8 * 3(1-beta)/(1+beta), inverted: segments for one more, of 8 windows
+	cubicBeta     = 717              // in 1024ths
+	cubicC        = 410              // 0.4 in 1024ths: (t-K)^3 in (1/1024 s)^3 is shifted right by 40
+	renoScale     = 15               // 8 * 3(1-beta)/(1+beta), inverted: segments for an increase by one, for a window of 8
 	cubicTick     = time.Millisecond // at most one update of the function in this time
-	cubicHold     = time.Second / 32 // and none for as long as the window stays
-	hystartWindow = 16               // segments: HyStart is off below
+	cubicHold     = time.Second / 32 // no update for this long while the window stays the same
+	hystartWindow = 16               // segments: HyStart is off in smaller windows
 	hystartGap    = 2 * time.Millisecond
 	hystartCount  = 8
 )
@@ -63,7 +63,7 @@ func (q *cubicState) startRound(now Time, nxt uint64) {
 func (q *cubicState) reduce(cwnd uint32) uint32 {
 	q.epoch = Never
 	if cwnd < q.lastMax {
-		// Fast convergence: a shrinking flow makes room for others.
+		// Fast convergence: a flow whose window shrinks makes room for others.
 		q.lastMax = uint32(uint64(cwnd) * (1024 + cubicBeta) / (2 * 1024))
 	} else {
 		q.lastMax = cwnd
@@ -71,7 +71,7 @@ func (q *cubicState) reduce(cwnd uint32) uint32 {
 	return max(uint32(uint64(cwnd)*cubicBeta/1024), 2)
 }
 
-// shift moves the epoch past a time in which nothing was sent.
+// shift moves the epoch past a time during which nothing was sent.
 func (q *cubicState) shift(now, lastSent Time) {
 	if q.epoch != Never && now > lastSent {
 		q.epoch = min(q.epoch+now-lastSent, now)
@@ -91,7 +91,7 @@ func (q *cubicState) update(now Time, cwnd, acked uint32) uint32 {
 		q.follow(now, cwnd, acked)
 	}
 
-	// Not slower than Reno.
+	// Grow at least as fast as Reno.
 	per := cwnd * renoScale >> 3
 	for q.acked > per {
 		q.acked -= per
@@ -100,7 +100,7 @@ func (q *cubicState) update(now Time, cwnd, acked uint32) uint32 {
 	if q.renoCwnd > cwnd {
 		q.perCount = min(q.perCount, cwnd/(q.renoCwnd-cwnd))
 	}
-	q.perCount = max(q.perCount, 2) // the window grows at most by half in a round trip
+	q.perCount = max(q.perCount, 2) // the window grows by at most half in a round trip
 	return q.perCount
 }
 
@@ -123,7 +123,7 @@ func (q *cubicState) follow(now Time, cwnd, acked uint32) {
 	if off < 0 {
 		off = -off
 	}
-	off = min(off, 1<<17) // two minutes; keeps the cube in 64 bits
+	off = min(off, 1<<17) // two minutes; the cube then fits into 64 bits
 	delta := uint32(min(uint64(cubicC)*uint64(off)*uint64(off)*uint64(off)>>40, infinite))
 	target := q.origin + delta
 	if t < q.k {
@@ -135,11 +135,11 @@ func (q *cubicState) follow(now Time, cwnd, acked uint32) {
 		q.perCount = 100 * cwnd
 	}
 	if q.lastMax == 0 {
-		q.perCount = min(q.perCount, 20) // no loss yet: 5 % in a round trip
+		q.perCount = min(q.perCount, 20) // no loss yet: grow by 5 % in a round trip
 	}
 }
 
-// cubeRoot is the integer cube root.
+// cubeRoot returns the integer cube root.
 func cubeRoot(v uint64) uint64 {
 	var r uint64
 	for bit := uint64(1) << 21; bit > 0; bit >>= 1 {
@@ -150,11 +150,10 @@ func cubeRoot(v uint64) uint64 {
 	return r
 }
 
-// sample takes the round-trip time of an acknowledgement; it may end slow start
-// (cubictcp_acked, hystart_update). pacing is Linux's pacing rate in bytes/s.
+// sample processes the round-trip time of an acknowledgement. It may end slow start (cubictcp_acked, hystart_update).
 func (q *cubicState) sample(c *Conn, rtt Time) {
 	if q.epoch != Never && c.now-q.epoch < time.Second {
-		return // distorted by recovery
+		return // recovery distorts the sample
 	}
 	rtt = max(rtt, 1)
 	if q.delayMin == 0 || rtt < q.delayMin {
@@ -169,7 +168,7 @@ func (q *cubicState) sample(c *Conn, rtt Time) {
 	if c.cc.cwnd < hystartWindow {
 		return
 	}
-	// A train of closely spaced acknowledgements that is half a round trip long.
+	// Acknowledgements have followed each other closely for half a round trip.
 	if c.now-q.lastAck <= hystartGap {
 		q.lastAck = c.now
 		if c.now-q.roundStart > (q.delayMin+c.hystartSlack())/2 {
@@ -177,7 +176,7 @@ func (q *cubicState) sample(c *Conn, rtt Time) {
 			return
 		}
 	}
-	// The shortest of the first few round trips has become longer.
+	// The shortest of the first few samples of this round trip has increased.
 	q.roundRTT = min(q.roundRTT, rtt)
 	if q.samples < hystartCount {
 		q.samples++
@@ -191,8 +190,7 @@ func (q *cubicState) leave(c *Conn) {
 	c.cc.ssthresh = c.cc.cwnd
 }
 
-// hystartSlack is the time that four full bursts take at the pacing rate, at
-// most 1 ms (hystart_ack_delay).
+// hystartSlack returns the time that four full bursts take at the pacing rate, at most 1 ms (hystart_ack_delay).
 func (c *Conn) hystartSlack() Time {
 	if c.rtt.srtt8 == 0 {
 		return 0

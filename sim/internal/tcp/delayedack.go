@@ -1,7 +1,6 @@
 package tcp
 
-// enterQuickAck has the next n acknowledgements sent at once
-// (tcp_incr_quickack).
+// enterQuickAck makes c send the next n acknowledgements without delay (tcp_incr_quickack).
 func (c *Conn) enterQuickAck(n int) {
 	quick := int(c.rcvWnd) / (2 * int(max(c.rcvMSS, 1)))
 	if quick == 0 {
@@ -10,14 +9,13 @@ func (c *Conn) enterQuickAck(n int) {
 	c.quick = max(c.quick, uint8(min(quick, n)))
 }
 
-// ackAtOnce answers an unacceptable segment: the peer needs to know
-// (tcp_enter_quickack_mode).
+// ackAtOnce answers an unacceptable segment without delay, because the peer needs the answer (tcp_enter_quickack_mode).
 func (c *Conn) ackAtOnce() {
 	c.quickAcks(maxQuickAcks)
 	c.ack |= ackScheduled
 }
 
-// reportDuplicate has the next acknowledgement report b (RFC 2883).
+// reportDuplicate makes the next acknowledgement report the duplicate b (RFC 2883).
 func (c *Conn) reportDuplicate(b Block) {
 	if c.has&sackOK == 0 || c.cfg.NoDSACK {
 		return
@@ -25,11 +23,10 @@ func (c *Conn) reportDuplicate(b Block) {
 	c.outOfOrder().dsack = b
 }
 
-// extendDuplicate is reportDuplicate for what is part of the same segment.
+// extendDuplicate is like reportDuplicate for a further duplicate part of the same segment.
 func (c *Conn) extendDuplicate(b Block) { c.reportDuplicate(c.outOfOrder().dsack.extended(b)) }
 
-// sackBlocks is how many blocks the next segment reports: three fit beside
-// timestamps, four without.
+// sackBlocks returns how many blocks the next segment reports. With timestamps there is room for three, otherwise for four.
 func (c *Conn) sackBlocks() int {
 	if c.ooo == nil || c.has&sackOK == 0 {
 		return 0
@@ -44,7 +41,7 @@ func (c *Conn) sackBlocks() int {
 	return min(n, 4)
 }
 
-// addSacks fills in the blocks.
+// addSacks puts the selective acknowledgements into s.
 func (c *Conn) addSacks(s *Segment) {
 	n := c.sackBlocks()
 	if n == 0 {
@@ -62,8 +59,7 @@ func (c *Conn) addSacks(s *Segment) {
 	c.freeOutOfOrder()
 }
 
-// checkAck sends the acknowledgement that is due, or delays it
-// (__tcp_ack_snd_check).
+// checkAck sends a pending acknowledgement, or delays it (__tcp_ack_snd_check).
 func (c *Conn) checkAck() {
 	if c.ack&ackScheduled == 0 {
 		return
@@ -98,8 +94,7 @@ func (c *Conn) checkAck() {
 	o.at = c.now + min(compressDelay, rtt8/8*compressRTT/100)
 }
 
-// delayAck starts the timer of the delayed acknowledgement
-// (tcp_send_delayed_ack).
+// delayAck starts the timer of the delayed acknowledgement (tcp_send_delayed_ack).
 func (c *Conn) delayAck() {
 	ato := c.ato
 	if ato > c.cfg.DelayedAckMin {
@@ -125,8 +120,8 @@ func (c *Conn) delayAck() {
 	c.ackAt = at
 }
 
-// onAckTimer sends the delayed acknowledgement (tcp_delack_timer_handler). That it
-// came to this shows that the guess about the program was wrong.
+// onAckTimer sends the delayed acknowledgement (tcp_delack_timer_handler). If the timer fires, the guess about the program's behaviour was
+// wrong.
 func (c *Conn) onAckTimer() {
 	c.ackAt = Never
 	c.ack &^= ackTimer
@@ -142,7 +137,7 @@ func (c *Conn) onAckTimer() {
 	c.sendAck()
 }
 
-// ackSent settles what an outgoing acknowledgement brings (tcp_event_ack_sent).
+// ackSent updates the state after an acknowledgement was sent (tcp_event_ack_sent).
 func (c *Conn) ackSent() {
 	if c.ooo != nil {
 		c.ooo.at, c.ooo.held = Never, 0
@@ -156,8 +151,7 @@ func (c *Conn) ackSent() {
 	c.ackAt = Never
 }
 
-// ackAfterRead acknowledges, or opens the window, when the program has read n
-// bytes (tcp_cleanup_rbuf).
+// ackAfterRead sends an acknowledgement or a window update if one is due after the program has read n bytes (tcp_cleanup_rbuf).
 func (c *Conn) ackAfterRead(n int) {
 	if c.ack&ackScheduled != 0 {
 		if c.rcvNxt-c.rcvWup > uint64(c.rcvMSS) ||
@@ -177,8 +171,7 @@ func (c *Conn) ackAfterRead(n int) {
 	}
 }
 
-// challengeAck answers a segment that might be forged (RFC 5961), at most twice a
-// second.
+// challengeAck answers a segment that might be forged (RFC 5961), at most twice a second.
 func (c *Conn) challengeAck() {
 	if !c.outOfWindowLimited() {
 		c.sendAck()

@@ -1,20 +1,20 @@
 package tcp
 
-// Explicit congestion notification (RFC 3168), as Linux does it: routers mark packets instead of dropping them,
-// the receiver echoes a mark with ECE on all that it sends until CWR tells that the window is reduced.
+// Explicit congestion notification (RFC 3168), as in Linux. Routers mark packets instead of dropping them. The receiver echoes a mark with
+// ECE on every segment that it sends, until the sender's CWR confirms that the window is reduced.
 
-// ecnFlags are those of Linux's tcp_sock.ecn_flags.
+// ecnFlags are the flags of Linux's tcp_sock.ecn_flags.
 type ecnFlags uint8
 
 const (
-	ecnOK        ecnFlags = 1 << iota // both ends agreed on it, or our SYN asks for it
-	ecnQueueCWR                       // the next new data tells that the window is reduced
-	ecnDemandCWR                      // a mark came; tell the peer until it has reduced its window
+	ecnOK        ecnFlags = 1 << iota // both ends agreed to ECN, or our SYN asks for it
+	ecnQueueCWR                       // the next new data carries CWR
+	ecnDemandCWR                      // a mark arrived: send ECE until the peer has reduced its window
 	ecnSeen                           // the peer's data may be marked
 )
 
-// synECN asks for it, or agrees. A SYN that has to be sent again does not ask: there are routers that
-// drop those that do (net.ipv4.tcp_ecn_fallback).
+// synECN asks for ECN in a SYN, or agrees to it in a SYN-ACK. A repeated SYN does not ask, because some routers drop SYNs that ask
+// (net.ipv4.tcp_ecn_fallback).
 func (c *Conn) synECN(s *Segment) {
 	switch {
 	case c.ecn&ecnOK == 0:
@@ -25,14 +25,14 @@ func (c *Conn) synECN(s *Segment) {
 	}
 }
 
-// acceptECN agrees if a SYN asks for it (tcp_ecn_create_request).
+// acceptECN agrees to ECN if a SYN asks for it (tcp_ecn_create_request).
 func (c *Conn) acceptECN(syn *Segment) {
 	if syn.Flags&(ECE|CWR) == ECE|CWR {
 		c.ecn = ecnOK
 	}
 }
 
-// agreeOnECN takes the peer's answer to a SYN that asked (tcp_ecn_rcv_synack), or its own SYN (tcp_ecn_rcv_syn).
+// agreeOnECN evaluates the peer's answer to a SYN that asked (tcp_ecn_rcv_synack), or the peer's own SYN (tcp_ecn_rcv_syn).
 func (c *Conn) agreeOnECN(s *Segment) {
 	agreed := ECE
 	if s.Flags&ACK == 0 {
@@ -43,7 +43,7 @@ func (c *Conn) agreeOnECN(s *Segment) {
 	}
 }
 
-// sendECN lets routers mark new data, but no retransmission (tcp_ecn_send).
+// sendECN allows routers to mark new data, but no retransmission (tcp_ecn_send).
 func (c *Conn) sendECN(s *Segment) {
 	if c.ecn&ecnOK == 0 || len(s.Payload) == 0 || s.Seq < c.nxt {
 		return
@@ -55,7 +55,7 @@ func (c *Conn) sendECN(s *Segment) {
 	}
 }
 
-// queueCWR has the peer told that the window is reduced (tcp_ecn_queue_cwr).
+// queueCWR makes c tell the peer that the window is reduced (tcp_ecn_queue_cwr).
 func (c *Conn) queueCWR() {
 	if c.ecn&ecnOK != 0 {
 		c.ecn |= ecnQueueCWR
@@ -73,8 +73,8 @@ func (c *Conn) enterCWR() {
 	c.cc.state = caCWR
 }
 
-// acceptCWR stops the echo of a mark (tcp_ecn_accept_cwr). The window of who tells may be so small that it
-// waits for this acknowledgement.
+// acceptCWR stops the echo of a mark (tcp_ecn_accept_cwr). It acknowledges at once, because the sender's window may be so small that the
+// sender waits for this acknowledgement.
 func (c *Conn) acceptCWR(s *Segment) {
 	if s.Flags&CWR != 0 {
 		c.ecn &^= ecnDemandCWR
@@ -82,8 +82,8 @@ func (c *Conn) acceptCWR(s *Segment) {
 	}
 }
 
-// checkCE begins to echo a mark (__tcp_ecn_check_ce). Data that may not be marked, where other data may, was
-// probably sent again.
+// checkCE begins to echo a mark (__tcp_ecn_check_ce). If the peer has sent data that may be marked, data that may not be marked was
+// probably retransmitted.
 func (c *Conn) checkCE(s *Segment) {
 	switch {
 	case c.ecn&ecnOK == 0:
@@ -100,7 +100,7 @@ func (c *Conn) checkCE(s *Segment) {
 	}
 }
 
-// quickAcks has the next n acknowledgements sent at once (tcp_enter_quickack_mode).
+// quickAcks makes c send the next n acknowledgements without delay (tcp_enter_quickack_mode).
 func (c *Conn) quickAcks(n int) {
 	c.enterQuickAck(n)
 	c.ack &^= pingpong

@@ -1,17 +1,17 @@
 package tcp
 
-// Events are bits.
+// Events is a set of events, one bit each.
 type Events uint8
 
 const (
 	Connected Events = 1 << iota // the handshake is complete
 	Readable                     // bytes, or EOF
-	Writable                     // a third of the send buffer is free again after Write found it full
+	Writable                     // Write found the send buffer full, and a third of it is free again
 	Failed                       // Err is set
 	Closed                       // the state machine has ended: the caller may forget the connection
 )
 
-// State is a state of a connection.
+// State is the state of a connection.
 type State uint8
 
 const (
@@ -27,7 +27,7 @@ const (
 	TimeWait
 )
 
-// String is the state as netstat prints it.
+// String returns the state as netstat prints it.
 func (s State) String() string {
 	return [...]string{"CLOSED", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2",
 		"CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT"}[s]
@@ -58,7 +58,7 @@ func (c Code) String() string {
 		"machine is not on the network", "permission denied", "protocol error"}[c]
 }
 
-// Info is the state of a connection in numbers, as Linux's tcp_info.
+// Info describes the state of a connection in numbers, like Linux's tcp_info.
 type Info struct {
 	State         State
 	Recovery      string // Open, Disorder, CWR, Recovery or Loss, Linux's names
@@ -69,24 +69,24 @@ type Info struct {
 	Backoff       int // doublings of RTO
 	InFlight      int // segments that are neither acknowledged nor thought lost
 	Unacked       int // segments sent and not acknowledged
-	Sacked, Lost  int // of them
-	Retransmits   int // segments, in all
-	Timeouts      int // retransmission timeouts, in all
+	Sacked, Lost  int // the part of Unacked that arrived, or is thought lost
+	Retransmits   int // segments, in total
+	Timeouts      int // retransmission timeouts, in total
 	SendQueue     int // bytes written and not acknowledged
-	NotSent       int // of them never sent
+	NotSent       int // the part of SendQueue that was never sent
 	ReceiveQueue  int // bytes received and not read
-	SendWindow    int // bytes that the peer allows
-	ReceiveWindow int // bytes that the peer is allowed
-	SendBuffer    int // its limit in the kernel's bookkeeping, bytes
+	SendWindow    int // bytes that the peer allows us to send
+	ReceiveWindow int // bytes that we allow the peer to send
+	SendBuffer    int // limit in the kernel's accounting, bytes
 	ReceiveBuffer int
 	MSS           int    // bytes
 	BytesAcked    uint64 // of our stream
-	BytesReceived uint64 // of the peer's, in order
+	BytesReceived uint64 // of the peer's stream, in order
 	SegmentsSent  uint64
 	SegmentsRecvd uint64
 }
 
-// Retransmits is how many segments were sent again.
+// Retransmits returns how many segments were sent again.
 func (c *Conn) Retransmits() uint32 { return c.retransTotal }
 
 // Info describes the connection for a table or a trace.

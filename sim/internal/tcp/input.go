@@ -3,8 +3,8 @@ package tcp
 // Input handles a segment that arrived. It keeps s.Payload, but not s.
 func (c *Conn) Input(now Time, s *Segment) { c.InputPart(now, s, false) }
 
-// InputPart is Input for a part of what is handled as one segment (see Joined). If there are more parts they must follow at
-// once: what this one brings about waits for the last.
+// InputPart is like Input for one part of a joined segment (see Joined). If more is true, the next part must follow at once, and the
+// effects of this part wait for the last one.
 func (c *Conn) InputPart(now Time, s *Segment, more bool) {
 	c.now = now
 	c.segsIn++
@@ -25,7 +25,7 @@ func (c *Conn) input(s *Segment) {
 		return
 	}
 	if c.state == SynSent {
-		c.irs = s.ISS // not known yet: it is that of whoever answers
+		c.irs = s.ISS // not known yet: take the number of the host that answers
 	}
 	if !c.Knows(s) {
 		s = c.translate(s)
@@ -44,16 +44,16 @@ func (c *Conn) input(s *Segment) {
 	}
 }
 
-// predicted says that s is what comes again and again to who receives bulk: the next data within the window, and
-// otherwise nothing that is new, to a connection that has nothing under way and nothing to send. That is header
-// prediction (RFC 1122 section 4.2.2.20 (f), tcp_rcv_established): most of what follows in inputSynchronized has no effect then.
+// predicted reports whether s is the usual segment for a bulk receiver: it carries the next data, within the window, and nothing else that
+// is new, and c has nothing outstanding and nothing to send. This is header prediction (RFC 1122 section 4.2.2.20 (f),
+// tcp_rcv_established). For such a segment most of inputSynchronized has no effect.
 func (c *Conn) predicted(s *Segment) bool {
 	return s.Seq == c.rcvNxt && s.Ack == c.una && c.una == c.end && c.state == Established && c.tx.empty() &&
 		len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) <= c.rcvMax && s.Flags|PSH == ACK|PSH && s.SACKLen == 0 &&
 		s.Window == c.wnd && c.ooo == nil && c.rec.tlpHigh == 0 && c.Knows(s) && !c.stale(s)
 }
 
-// inputPredicted is inputSynchronized for a segment that was predicted.
+// inputPredicted is inputSynchronized for a predicted segment.
 func (c *Conn) inputPredicted(s *Segment) {
 	c.noteTimestamp(s)
 	c.wl1 = max(c.wl1, s.Seq)
@@ -67,7 +67,7 @@ func (c *Conn) inputPredicted(s *Segment) {
 	}
 }
 
-// answerWithReset sends the RST of a host without a connection.
+// answerWithReset sends the RST that a host sends when it has no such connection.
 func (c *Conn) answerWithReset(s *Segment) {
 	if s.Flags&RST != 0 {
 		return
@@ -85,8 +85,7 @@ func (c *Conn) answerWithReset(s *Segment) {
 // inputSynSent follows RFC 9293 section 3.10.7.3.
 func (c *Conn) inputSynSent(s *Segment) {
 	if s.Flags&ACK != 0 && (s.Ack == 0 || s.Ack > c.nxt || c.echoesNoSYN(s)) {
-		// The peer knows an earlier connection of the same ports. The RST ends that, and
-		// the SYN is sent again soon.
+		// The peer knows an earlier connection on the same ports. The RST ends that connection, and the SYN is soon sent again.
 		if c.retries == 0 {
 			c.setTimer(timerRTO, twoJiffies)
 		}
@@ -110,7 +109,7 @@ func (c *Conn) inputSynSent(s *Segment) {
 	c.rcvMax = c.rcvWup + uint64(c.rcvWnd)
 	c.wnd, c.wl1 = s.Window, s.Seq
 	if s.Flags&ACK == 0 {
-		// Simultaneous open. The timer of the SYN goes on (tcp_send_synack).
+		// Simultaneous open. The timer of the SYN keeps running (tcp_send_synack).
 		c.state = SynReceived
 		c.transmit(c.tx.head, Original, false)
 		return
@@ -122,7 +121,7 @@ func (c *Conn) inputSynSent(s *Segment) {
 	c.push()
 }
 
-// acceptOurSYN measures the handshake and forgets the SYN.
+// acceptOurSYN measures the round-trip time of the handshake and removes the SYN from the queue.
 func (c *Conn) acceptOurSYN(s *Segment) {
 	c.rcvEcho = s.TSEcr
 	head := c.tx.front()
@@ -131,10 +130,10 @@ func (c *Conn) acceptOurSYN(s *Segment) {
 		rtt = c.now - head.sent
 	}
 	if c.has&timestampsOK != 0 && c.rcvEcho == c.rec.retransStamp {
-		c.rec.undoMarked = false // the first one had arrived: there was no loss
+		c.rec.undoMarked = false // the first SYN had arrived: there was no loss
 	}
 	if c.has&sackOK == 0 && c.flag&passive == 0 && head.flag&txEverRetrans != 0 {
-		// The timeout of the SYN is like any other: see holdState.
+		// A timeout of the SYN is like any other timeout: see holdState.
 		c.cc.state, c.rec.highSeq = caLoss, 1
 	}
 	c.rec.retransStamp = 0
@@ -204,7 +203,7 @@ func (c *Conn) inputSynReceived(s *Segment) {
 	c.syncMSS()
 	closing := c.flag&finQueued != 0
 	if !dialled {
-		c.lastOutOfWindow = 0 // the kernel makes the socket only now
+		c.lastOutOfWindow = 0 // the kernel creates the socket only at this point
 	}
 	c.established()
 	if closing {
@@ -216,17 +215,16 @@ func (c *Conn) inputSynReceived(s *Segment) {
 	c.processText(s)
 }
 
-// inWindow is the acceptability test of RFC 9293 section 3.4, as tcp_sequence. A window
-// that was taken back counts (RFC 7323 section 2.4): the peer has sent up to its edge,
-// and its acknowledgements come from there. Only to a program that has read everything a
-// segment may end beyond the window.
+// inWindow is the acceptability test of RFC 9293 section 3.4, as in tcp_sequence. A window that we have since reduced still counts (RFC
+// 7323 section 2.4): the peer has sent data up to its edge, and its acknowledgements have sequence numbers from there. A segment may end
+// beyond the window only if the program has read everything.
 func (c *Conn) inWindow(s *Segment) bool {
 	end := s.Seq + uint64(s.Len())
 	edge := int64(max(c.rcvMax, c.rcvNxt))
 	return int64(end) >= int64(c.rcvWup) && int64(s.Seq) <= edge && (int64(end) <= edge || c.rcvq.empty())
 }
 
-// noteTimestamp remembers the timestamp to echo (RFC 7323 section 4.3).
+// noteTimestamp records the timestamp to echo (RFC 7323 section 4.3).
 func (c *Conn) noteTimestamp(s *Segment) {
 	if !s.HasTimestamps || c.has&timestampsOK == 0 {
 		c.rcvEcho = 0
@@ -248,7 +246,7 @@ func (c *Conn) inputSynchronized(s *Segment) {
 		if s.Len() > 0 || s.Flags&ACK == 0 || s.Seq >= c.rcvNxt {
 			c.refuse(s)
 		}
-		return // a late acknowledgement says nothing new
+		return // a late acknowledgement brings nothing new
 	}
 	if !c.inWindow(s) {
 		c.refuse(s)
@@ -282,24 +280,22 @@ func (c *Conn) inputSynchronized(s *Segment) {
 	c.processText(s)
 }
 
-// stale says that a later segment than s was taken before, by their timestamps (PAWS, RFC
-// 7323 section 5.3, tcp_paws_check).
+// stale reports whether the timestamps show that a newer segment than s was accepted before (PAWS, RFC 7323 section 5.3, tcp_paws_check).
 func (c *Conn) stale(s *Segment) bool {
 	return s.HasTimestamps && c.has&timestampsOK != 0 && c.tsRecent-s.TSVal > pawsWindow
 }
 
-// inDisorder says that s is but an acknowledgement that repeats the last one and was
-// overtaken a short while ago (tcp_disordered_ack_check).
+// inDisorder reports whether s is a mere acknowledgement that repeats the last one and was overtaken a short while ago
+// (tcp_disordered_ack_check).
 func (c *Conn) inDisorder(s *Segment) bool {
 	return s.Flags&ACK != 0 && s.Len() == 0 && s.Seq == c.rcvNxt && s.Ack == c.una && !c.mayUpdateWindow(s) &&
 		c.tsRecent-s.TSVal <= c.rtt.rto*12/10
 }
 
-// refuse answers a segment outside the window, or one that is too late, with an
-// acknowledgement.
+// refuse answers a segment that is outside the window or stale with an acknowledgement.
 func (c *Conn) refuse(s *Segment) {
 	if s.Flags&RST != 0 {
-		// A RST one below, for a FIN that we count already.
+		// A RST that does not count the peer's FIN has a sequence number one below ours.
 		if s.Seq+1 == c.rcvNxt && (c.state == CloseWait || c.state == LastAck || c.state == Closing) {
 			c.onReset()
 		}
@@ -319,9 +315,8 @@ func (c *Conn) refuse(s *Segment) {
 	c.sendAck()
 }
 
-// inputHalfDead handles a segment for a connection that the program has closed and that
-// only waits for the peer's FIN. Linux keeps next to nothing of it
-// (tcp_timewait_state_process).
+// inputHalfDead handles a segment for a connection that the program has closed and that only waits for the peer's FIN. Linux keeps hardly
+// any state of such a connection (tcp_timewait_state_process).
 func (c *Conn) inputHalfDead(s *Segment) {
 	end := s.Seq + uint64(s.Len())
 	edge := c.rcvNxt + uint64(c.receiveWindow())
@@ -337,7 +332,7 @@ func (c *Conn) inputHalfDead(s *Segment) {
 		c.answerWithReset(s)
 		c.die(OK)
 	case s.Flags&ACK == 0 || int64(end) <= int64(c.rcvNxt) || end == s.Seq:
-	case s.Flags&FIN == 0 || end != c.rcvNxt+1: // it will not be read
+	case s.Flags&FIN == 0 || end != c.rcvNxt+1: // nobody will read it
 		c.answerWithReset(s)
 		c.die(OK)
 	default:
@@ -357,8 +352,7 @@ func (c *Conn) onReset() {
 	}
 }
 
-// afterAck moves on when our FIN was acknowledged. It is false when the
-// connection has ended.
+// afterAck changes the state when our FIN was acknowledged. It returns false when the connection has ended.
 func (c *Conn) afterAck(s *Segment) bool {
 	if c.flag&finQueued == 0 || c.una != c.end {
 		return true
@@ -385,7 +379,7 @@ func (c *Conn) afterAck(s *Segment) bool {
 	return true
 }
 
-// processText takes the data and FIN of s, and sends what has become possible.
+// processText processes the data and FIN of s, and sends whatever has become possible.
 func (c *Conn) processText(s *Segment) {
 	switch c.state {
 	case CloseWait, Closing, LastAck:
@@ -405,8 +399,8 @@ func (c *Conn) processText(s *Segment) {
 	c.checkAck()
 }
 
-// receiveLate takes s unless it has data that will not be read (RFC 1122 section
-// 4.2.2.13): the program does not, or the peer's stream has ended before.
+// receiveLate accepts s unless s has data that nobody will read (RFC 1122 section 4.2.2.13): the program has stopped reading, or the peer's
+// stream has already ended.
 func (c *Conn) receiveLate(s *Segment) {
 	if c.flag&readShut != 0 && c.beyond(s) {
 		c.answerWithReset(s)
@@ -422,7 +416,7 @@ func (c *Conn) waitForFIN() {
 	c.lastOutOfWindow = 0
 }
 
-// beyond says that s tells of data that we do not have.
+// beyond reports whether s ends beyond the data that we have.
 func (c *Conn) beyond(s *Segment) bool {
 	return s.Len() > 0 && int64(s.Seq)+int64(len(s.Payload)) > int64(c.rcvNxt)
 }
@@ -457,7 +451,7 @@ func (c *Conn) inputTimeWait(s *Segment) {
 		return
 	}
 	if s.Seq == c.rcvNxt && s.Len() == 0 && !c.stale(s) {
-		c.keepAt = c.now + c.cfg.TimeWait // the last acknowledgement, once more
+		c.keepAt = c.now + c.cfg.TimeWait // wait once more after the last acknowledgement
 		return
 	}
 	c.againInTimeWait(s)

@@ -1,20 +1,20 @@
 package tcp
 
-// Joined is what generic receive offload has joined so far of the segments that a host handles together: its
-// last part, and what counts of the others (tcp_gro_receive).
+// Joined is the state of generic receive offload: the segments joined so far, of those that a host handles together. It keeps the last
+// part, and the totals of the others (tcp_gro_receive).
 type Joined struct {
 	last  Segment
-	first int  // bytes of payload of the first segment, which the others share but for the last
-	size  int  // bytes of the IP packet that they would make
+	first int  // bytes of payload of the first segment, and of all others but the last
+	size  int  // bytes of the joined IP packet
 	open  bool // something may be joined
-	more  bool // and is
+	more  bool // something is joined
 }
 
-// mostJoined is GRO_LEGACY_MAX_SIZE: a joined packet is smaller.
+// mostJoined is GRO_LEGACY_MAX_SIZE. A joined packet is smaller than this.
 const mostJoined = 1 << 16
 
-// Add takes s as the next segment, of an IP packet of size bytes: a part of what is joined already if Joins has said so,
-// or the first of something new.
+// Add adds the segment s, which arrived in an IP packet of size bytes. If Joins has just returned true, s becomes a part of the joined
+// packet; otherwise s is the first part of a new one.
 func (j *Joined) Add(s *Segment, size int) {
 	if j.more {
 		j.size += len(s.Payload)
@@ -28,7 +28,7 @@ func (j *Joined) Add(s *Segment, size int) {
 	j.more = false
 }
 
-// Joins says whether t is joined to what was added last.
+// Joins reports whether t is joined to the segment that was added last.
 func (j *Joined) Joins(t *Segment) bool {
 	s := &j.last
 	j.more = j.open && len(t.Payload) > 0 && len(t.Payload) <= j.first && j.size+len(t.Payload) < mostJoined &&

@@ -1,10 +1,9 @@
 package tcp
 
-// Loss detection without SACK: duplicate acknowledgements stand for segments that
-// arrived (RFC 6582).
+// Loss detection without SACK. Each duplicate acknowledgement stands for a segment that arrived (RFC 6582).
 
-// newRenoMarkLost marks the first segment without SACK: after enough duplicates,
-// or when a partial acknowledgement shows the next hole (RFC 6582).
+// newRenoMarkLost marks the first segment as lost if there is no SACK: after enough duplicates, or when a partial acknowledgement shows the
+// next hole (RFC 6582).
 func (c *Conn) newRenoMarkLost(advanced bool) {
 	state := c.cc.state
 	if state < caRecovery && c.rec.sacked >= uint32(c.rec.reordering) || state == caRecovery && advanced {
@@ -37,7 +36,7 @@ func (c *Conn) limitRenoSacked() {
 	}
 }
 
-// removeRenoSacks takes back the guesses that n acknowledged segments settle.
+// removeRenoSacks removes the guesses that the acknowledgement of n segments settles.
 func (c *Conn) removeRenoSacks(n int) {
 	if n <= 0 {
 		return

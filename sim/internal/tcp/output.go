@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// wndEnd is the first sequence number that the peer does not take yet.
+// wndEnd returns the first sequence number beyond the peer's window.
 func (c *Conn) wndEnd() uint64 { return c.una + uint64(c.wnd) }
 
-// unsent is the number of bytes that wait to be sent for the first time.
+// unsent returns the number of bytes that wait to be sent for the first time.
 func (c *Conn) unsent() int {
 	n := int(c.end - c.nxt)
 	if n > 0 && c.flag&finQueued != 0 {
@@ -17,7 +17,7 @@ func (c *Conn) unsent() int {
 	return n
 }
 
-// currentMSS is the payload of a full segment now: the SACK option takes some.
+// currentMSS returns the payload of a full segment at this moment: the SACK option takes some room.
 func (c *Conn) currentMSS() int {
 	m := int(c.mss)
 	if n := c.sackBlocks(); n > 0 {
@@ -26,8 +26,7 @@ func (c *Conn) currentMSS() int {
 	return m
 }
 
-// headSize is the payload of the first buffer that was never sent, whether a FIN goes
-// with it, and whether it is the last one.
+// headSize describes the first buffer that was never sent: its payload, whether a FIN follows it, and whether it is the last buffer.
 func (c *Conn) headSize() (n int, fin, last bool) {
 	fin = c.flag&finQueued != 0
 	switch b := c.snd; b.enqueued() {
@@ -40,8 +39,7 @@ func (c *Conn) headSize() (n int, fin, last bool) {
 	}
 }
 
-// takes says that the peer's window takes the first segment of a buffer of n bytes, and
-// of a FIN (tcp_snd_wnd_test).
+// takes reports whether the first segment of a buffer of n bytes, with its FIN if fin, fits the peer's window (tcp_snd_wnd_test).
 func (c *Conn) takes(n int, fin bool, mss int) bool {
 	if n > mss {
 		n, fin = mss, false
@@ -53,8 +51,7 @@ func (c *Conn) takes(n int, fin bool, mss int) bool {
 	return end <= c.wndEnd()
 }
 
-// push sends new data as far as the windows allow, and starts probing a closed
-// window.
+// push sends new data as far as the windows allow. If the window is closed, it starts to probe it.
 func (c *Conn) push() { c.pushPending(pushAll) }
 
 // pushPending is push with a mode (__tcp_push_pending_frames).
@@ -68,7 +65,7 @@ func (c *Conn) pushPending(mode pushMode) {
 	}
 }
 
-// canSend reports a state in which data and a FIN may be sent.
+// canSend reports whether the state allows sending data and a FIN.
 func (c *Conn) canSend() bool {
 	switch c.state {
 	case Established, CloseWait, FinWait1, Closing, LastAck:
@@ -77,18 +74,18 @@ func (c *Conn) canSend() bool {
 	return false
 }
 
-// A pushMode says what writePending may send.
+// A pushMode limits what writePending may send.
 type pushMode uint8
 
 const (
-	pushAll   pushMode = iota // as Nagle's algorithm allows
-	pushFull                  // what it holds back too (TCP_NAGLE_PUSH)
-	pushOne                   // that, but only one buffer (tcp_push_one)
-	pushProbe                 // one buffer, also beyond the congestion window
+	pushAll   pushMode = iota // what Nagle's algorithm allows
+	pushFull                  // also what Nagle's algorithm holds back (TCP_NAGLE_PUSH)
+	pushOne                   // the same, but only one buffer (tcp_push_one)
+	pushProbe                 // one buffer, even beyond the congestion window
 )
 
-// writePending sends buffers that were never sent (tcp_write_xmit), each as far as the
-// windows allow and the pace wants. It reports whether it sent any.
+// writePending sends buffers that were never sent (tcp_write_xmit), each as far as the windows and the pacing allow. It reports whether it
+// sent any.
 func (c *Conn) writePending(mode pushMode) bool {
 	g := &c.cc
 	sent, most := uint32(0), 0
@@ -152,15 +149,14 @@ func (c *Conn) writePending(mode pushMode) bool {
 	return true
 }
 
-// cwndQuota is how many segments the congestion window takes now, at most half of it at a
-// time (tcp_cwnd_test).
+// cwndQuota returns how many segments the congestion window allows now, at most half of the window at a time (tcp_cwnd_test).
 func (c *Conn) cwndQuota() int {
 	cwnd := int(c.cc.cwnd)
 	return max(0, min(max(cwnd/2, 1), cwnd-c.inFlight()))
 }
 
-// burst is how many segments Linux sends as one buffer: what the pacing rate lets go in
-// 1 ms, on short paths more (tcp_tso_autosize).
+// burst returns how many segments Linux sends as one buffer: the amount that the pacing rate allows in 1 ms, and more on short paths
+// (tcp_tso_autosize).
 func (c *Conn) burst(mss int) int {
 	n := maxBurst
 	if c.rtt.srtt8 != 0 {
@@ -179,8 +175,8 @@ const (
 	burstRTTLog = 9           // net.ipv4.tcp_tso_rtt_log
 )
 
-// pacingRate is Linux's, in bytes per second: twice what the window gives in slow start,
-// and a fifth more later (tcp_update_pacing_rate). Nothing is paced by it.
+// pacingRate returns Linux's pacing rate in bytes per second: 200 % of the window per round trip in slow start, 120 % later
+// (tcp_update_pacing_rate). It does not pace anything.
 func (c *Conn) pacingRate() uint64 {
 	percent := uint64(120)
 	if c.cc.cwnd < c.cc.ssthresh/2 {
@@ -190,9 +186,8 @@ func (c *Conn) pacingRate() uint64 {
 	return uint64(c.mss) * uint64(out) * percent / 100 * uint64(8*time.Second) / uint64(c.rtt.srtt8)
 }
 
-// defers says that a buffer of n bytes, more than a segment, had better wait, since an
-// acknowledgement that is about to come lets more of it go at once (tcp_tso_should_defer).
-// It sets limited if that is because of the congestion window.
+// defers reports whether a buffer of n bytes, larger than a segment, should wait, because an acknowledgement that is about to arrive will
+// let more of it be sent at once (tcp_tso_should_defer). It sets limited if the congestion window is the reason.
 func (c *Conn) defers(n int, fin, last bool, most int, limited *bool) bool {
 	g := &c.cc
 	if g.state >= caRecovery || c.now-c.lastSegment > deferTime || c.tx.empty() {
@@ -222,9 +217,8 @@ const (
 	deferShare = 3 // net.ipv4.tcp_tso_win_divisor
 )
 
-// splitPoint is how much of the first buffer, of n bytes, goes at once
-// (tcp_mss_split_point): what does not fill a segment only at the buffer's end or at the
-// edge of the window.
+// splitPoint returns how many of the n bytes of the first buffer are sent at once (tcp_mss_split_point). An incomplete segment is sent only
+// at the end of the buffer or at the edge of the window.
 func (c *Conn) splitPoint(n int, last bool, mss, quota int, mode pushMode) int {
 	most := quota * mss
 	window := int(c.wndEnd() - c.nxt)
@@ -241,16 +235,15 @@ func (c *Conn) splitPoint(n int, last bool, mss, quota int, mode pushMode) int {
 	return n
 }
 
-// nagleHolds says that a segment waits for the acknowledgement of an earlier small one if
-// it is small itself (Minshall's form of Nagle's algorithm, tcp_nagle_check).
+// nagleHolds reports whether a segment waits for the acknowledgement of an earlier small segment, because it is small itself (Minshall's
+// form of Nagle's algorithm, tcp_nagle_check).
 func (c *Conn) nagleHolds(small bool) bool {
 	return small && c.flag&nagle != 0 && !c.tx.empty() &&
 		c.snd.smallEnd > c.una && c.snd.smallEnd <= c.nxt
 }
 
-// sendNew sends the first n bytes of the first buffer, in segments of at most mss, with
-// PSH at their end if push, and the FIN behind them if fin. It returns the number of
-// segments.
+// sendNew sends the first n bytes of the first buffer in segments of at most mss. The last segment carries PSH if push is true, and the FIN
+// if fin is true. It returns the number of segments.
 func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32) {
 	end := c.nxt + uint64(n)
 	alike := c.alike()
@@ -310,8 +303,8 @@ func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32)
 	return count
 }
 
-// transmit puts segment i of the queue on the wire. It carries PSH if it ends a buffer
-// that is to be pushed, or, with burst, one of several segments (__tcp_transmit_skb).
+// transmit sends segment i of the queue. The segment carries PSH if it ends a buffer that has to be pushed, or if burst reports that it
+// ends a burst of several segments (__tcp_transmit_skb).
 func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 	s := c.tx.at(i)
 	s.sent, s.order = c.now, c.segsOut+1
@@ -334,8 +327,8 @@ func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 		c.sendECN(out)
 	}
 	if len(s.data) > 0 {
-		// An answer within the delay of an acknowledgement: the program is
-		// interactive, and the next one may wait for its answer.
+		// This is an answer within the delay of an acknowledgement, so the program is interactive: the next acknowledgement may wait for
+		// its answer.
 		if c.now-c.lastData < c.ato {
 			c.ack |= pingpong
 		}
@@ -344,13 +337,13 @@ func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 	c.send(out)
 }
 
-// alike says that of the segments that c sends now at once, those behind the first have a header like its own, but for
-// what is theirs: they offer the window that it has offered, and have nothing to report.
+// alike reports whether the segments that c sends at once have the same header except for their own sequence numbers and flags: the later
+// ones offer the same window as the first, and report no duplicate or gap.
 func (c *Conn) alike() bool {
 	return c.ooo == nil && c.ack&ackNoMem == 0 && c.rcvScale > 0
 }
 
-// transmitBehind is transmit for a segment of new data behind another one of its buffer, if they are alike.
+// transmitBehind is transmit for a segment of new data that follows another segment of its buffer, if they are alike.
 func (c *Conn) transmitBehind(i uint32, kind Kind, last bool) {
 	s := c.tx.at(i)
 	s.sent, s.order = c.now, c.segsOut+1
@@ -375,7 +368,7 @@ func (c *Conn) transmitBehind(i uint32, kind Kind, last bool) {
 	c.out.Send(c, out)
 }
 
-// newSegment is a segment with the fields that all have in common.
+// newSegment returns a segment with the fields that all segments have in common.
 func (c *Conn) newSegment(f Flags) *Segment {
 	s := c.out.NewSegment()
 	s.ipHeader = c.cfg.ipHeader
@@ -392,8 +385,7 @@ func (c *Conn) newSegment(f Flags) *Segment {
 	return s
 }
 
-// send hands s to the network. A segment with ACK carries the window and settles
-// an acknowledgement that is due.
+// send hands s to the network. A segment with ACK carries the window and satisfies a pending acknowledgement.
 func (c *Conn) send(s *Segment) {
 	if s.Flags&ACK != 0 && s.Flags&(SYN|RST) == 0 {
 		s.Window = c.selectWindow()
@@ -417,7 +409,7 @@ func (c *Conn) sendSYN() {
 	c.setTimer(timerRTO, c.rtt.rto)
 }
 
-// synOptions fills in what only a SYN carries.
+// synOptions sets the options that only a SYN carries.
 func (c *Conn) synOptions(s *Segment) {
 	s.Flags = SYN
 	if c.state == SynReceived {
@@ -446,8 +438,7 @@ func (c *Conn) sendAck() {
 	c.send(s)
 }
 
-// acceptableSeq is the sequence number of a segment without data: one that the
-// peer accepts even if it has shrunk its window.
+// acceptableSeq returns the sequence number for a segment without data: one that the peer accepts even if it has shrunk its window.
 func (c *Conn) acceptableSeq() uint64 {
 	if c.nxt <= c.wndEnd() || c.nxt-c.wndEnd() < 1<<c.sndScale {
 		return c.nxt
@@ -464,8 +455,7 @@ func (c *Conn) sendReset() {
 	c.send(s)
 }
 
-// sendProbeSegment sends a segment without data that the peer has to answer,
-// because its sequence number is old (tcp_xmit_probe_skb).
+// sendProbeSegment sends a segment without data whose old sequence number makes the peer answer (tcp_xmit_probe_skb).
 func (c *Conn) sendProbeSegment(kind Kind) {
 	s := c.newSegment(ACK)
 	s.Kind = kind
@@ -473,8 +463,7 @@ func (c *Conn) sendProbeSegment(kind Kind) {
 	c.send(s)
 }
 
-// wakeup sends a piece of new data that the window takes, or a probe
-// (tcp_write_wakeup).
+// wakeup sends a piece of new data that fits the window, or a probe (tcp_write_wakeup).
 func (c *Conn) wakeup(kind Kind) {
 	if c.nxt < c.end && c.nxt < c.wndEnd() {
 		n, fin, _ := c.headSize()

@@ -2,16 +2,16 @@ package tcp
 
 import "encoding/binary"
 
-// A Parked is a connection with nothing under way, in a third of the memory: most connections wait, and of what
-// they know most is small or close to something else that they know.
+// A Parked is a connection with nothing under way, in a third of the memory. Most connections are waiting, and most of their fields are
+// small or close to another field.
 type Parked struct {
 	cfg      *Config
 	keepAt   Time
 	iss, irs uint32
-	fields   []byte // the others, as pack has them: 120 to 200 bytes
+	fields   []byte // the other fields, as pack encodes them: 120 to 200 bytes
 }
 
-// Park puts c, which must not be used any more, into p. It is false, and nothing is done, if something is under way.
+// Park moves c, which must not be used afterwards, into p. If something is under way, it does nothing and returns false.
 func (c *Conn) Park(p *Parked) bool {
 	if c.state != Established || c.events != 0 || c.taken != 0 || c.rtxAt != Never || c.AckTimer() != Never || c.probes != 0 || c.nxt < c.end ||
 		!c.tx.empty() || c.snd != nil || c.rcvq != nil || c.ooo != nil || c.ep != nil || c.cub != nil || c.rec.hint != none {
@@ -24,7 +24,7 @@ func (c *Conn) Park(p *Parked) bool {
 	return true
 }
 
-// Unpark makes c, whatever it was, the connection that was parked.
+// Unpark overwrites c with the parked connection.
 func (p *Parked) Unpark(c *Conn, out Output) {
 	*c = Conn{cfg: p.cfg, out: out, keepAt: p.keepAt, iss: p.iss, irs: p.irs, state: Established, rtxAt: Never, ackAt: Never}
 	c.tx.first, c.tx.last, c.rec.hint = none, none, none
@@ -33,20 +33,20 @@ func (p *Parked) Unpark(c *Conn, out Output) {
 	c.pack(&k)
 }
 
-// NextTimer is that of [Conn].
+// NextTimer is like [Conn.NextTimer].
 func (p *Parked) NextTimer() Time { return p.keepAt }
 
-// KeepsAlive is that of [Conn].
+// KeepsAlive is like [Conn.KeepsAlive].
 func (p *Parked) KeepsAlive() (fails, every Time, ok bool) {
 	fails, every = p.cfg.keepsAlive(p.keepAt, 0)
 	return fails, every, true
 }
 
-// Numbers are those of [Conn].
+// Numbers is like [Conn.Numbers].
 func (p *Parked) Numbers() Numbers { return Numbers{p.iss, p.irs} }
 
-// pack writes or reads all fields that may differ between connections with nothing under way. Sequence numbers and
-// times are written as what they differ by from one that is likely to be near.
+// pack writes or reads all fields that may differ between connections with nothing under way. It encodes a sequence number or time as the
+// difference from another one that is likely to be close.
 func (c *Conn) pack(k *packer) {
 	k.time(&c.now, 0)
 	for _, t := range []*Time{
@@ -77,7 +77,7 @@ func (c *Conn) pack(k *packer) {
 	c.packSmall(k)
 }
 
-// packSmall is the part of pack for what has 32 bits or less.
+// packSmall is the part of pack for fields of 32 bits or less.
 func (c *Conn) packSmall(k *packer) {
 	for _, v := range []*uint32{
 		&c.tx.head, &c.tx.merged, &c.cc.cwnd, &c.cc.ssthresh, &c.cc.count, &c.cc.used, &c.cc.maxOut, &c.rack.order, &c.rack.lastDelivered,
@@ -110,14 +110,14 @@ func (c *Conn) packSmall(k *packer) {
 	k.bools(&c.cc.limited, &c.rack.advanced, &c.rack.dsackSeen, &c.rec.undoMarked, &c.rec.tlpRetrans, &c.rec.frto, &c.rec.reordSeen, &c.rec.reneged)
 }
 
-// A packer writes variables into bytes, or reads them from there.
+// A packer encodes variables into bytes, or decodes them.
 type packer struct {
-	buf   [640]byte // 35 fields of 64 bits take up to 10 each, 35 of 32 up to 5, and 25 smaller ones up to 3
-	at    int       // the next byte
+	buf   [640]byte // 35 fields of 64 bits take up to 10 bytes each, 35 of 32 bits up to 5, and 25 smaller ones up to 3
+	at    int       // index of the next byte
 	reads bool
 }
 
-// int writes or reads a number, small ones in fewer bytes.
+// int writes or reads a number. Small numbers take fewer bytes.
 func (k *packer) int(v int64) int64 {
 	if !k.reads {
 		k.at += binary.PutVarint(k.buf[k.at:], v)
@@ -128,7 +128,7 @@ func (k *packer) int(v int64) int64 {
 	return v
 }
 
-// time is for a time, as what it differs by from another. Most are 0, or whole milliseconds away.
+// time writes or reads a time as its difference from near. Most differences are 0 or whole milliseconds.
 func (k *packer) time(t *Time, near Time) {
 	switch d := int64(*t - near); {
 	case k.reads:

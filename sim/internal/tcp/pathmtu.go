@@ -2,9 +2,8 @@ package tcp
 
 import "math"
 
-// SetMTU tells c how large a packet, in bytes and with its IP header, is known to pass to
-// the peer: the MTU of the interface, or less if that was learned of the path (RFC 1191). It
-// counts for segments that are sent from now on (tcp_current_mss).
+// SetMTU tells c the size of the largest packet, in bytes and with its IP header, that is known to reach the peer: the MTU of the
+// interface, or a smaller one learned for the path (RFC 1191). It applies to segments sent afterwards (tcp_current_mss).
 func (c *Conn) SetMTU(mtu int) {
 	if mtu == int(c.mtu) {
 		return
@@ -15,17 +14,15 @@ func (c *Conn) SetMTU(mtu int) {
 	}
 }
 
-// Outstanding says whether an ICMP message about the segment of c with sequence number seq
-// can be genuine: that segment was sent and is not acknowledged (tcp_v4_err).
+// Outstanding reports whether an ICMP message about c's segment with sequence number seq can be genuine: that segment was sent and is not
+// acknowledged (tcp_v4_err).
 func (c *Conn) Outstanding(seq uint64) bool {
 	return c.state != StateClosed && c.una <= seq && seq <= c.nxt
 }
 
-// TooBig tells c of an ICMP "fragmentation needed" or "packet too big" message for
-// the segment of c with sequence number seq: packets of more than mtu bytes, IP
-// header included, do not pass. What is outstanding and too large is cut and sent
-// again at once (RFC 1191, tcp_v4_mtu_reduced). Without such a message, and Linux
-// does not probe by default, a smaller MTU on the path is a black hole.
+// TooBig tells c about an ICMP "fragmentation needed" or "packet too big" message for its segment with sequence number seq: packets of more
+// than mtu bytes, IP header included, do not pass. Outstanding segments that are too large are cut and sent again at once (RFC 1191,
+// tcp_v4_mtu_reduced). Without such a message a smaller MTU on the path is a black hole, because Linux does not probe the path by default.
 func (c *Conn) TooBig(now Time, seq uint64, mtu int) {
 	c.now = now
 	if !c.synchronized() || c.state == TimeWait || !c.Outstanding(seq) || mtu >= int(c.mtu) {
@@ -37,7 +34,7 @@ func (c *Conn) TooBig(now Time, seq uint64, mtu int) {
 		return
 	}
 	if g.state != caLoss {
-		// Not a sign of congestion: the window stays.
+		// This is no sign of congestion: the window stays.
 		r.highSeq = c.nxt
 		g.ssthresh = g.currentSSThresh()
 		r.undoMarked = false
@@ -46,8 +43,7 @@ func (c *Conn) TooBig(now Time, seq uint64, mtu int) {
 	c.retransmitLost()
 }
 
-// markTooBig marks the buffers with segments that are too large as lost (tcp_simple_retransmit).
-// It is false if nothing is.
+// markTooBig marks the buffers with segments that are too large as lost (tcp_simple_retransmit). It returns false if it marked none.
 func (c *Conn) markTooBig() bool {
 	mss := c.currentMSS()
 	large := false

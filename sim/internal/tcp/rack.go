@@ -2,17 +2,15 @@ package tcp
 
 import "time"
 
-// A rackState is what RACK (RFC 8985) knows of the segment that was sent last
-// among those delivered.
+// A rackState holds what RACK (RFC 8985) knows about the most recently sent of the delivered segments.
 type rackState struct {
 	rtt      Time
-	order    uint32 // of its transmission among all
+	order    uint32 // position of its transmission among all transmissions
 	advanced bool
 
-	// The reordering window in quarters of the minimum RTT, raised by duplicates
-	// that the peer reports (RFC 8985 section 6.2 step 4).
+	// The reordering window in quarters of the minimum RTT. Duplicates reported by the peer raise it (RFC 8985 section 6.2 step 4).
 	steps         uint8
-	persist       uint8 // recoveries for which a raised window stays
+	persist       uint8 // number of recoveries for which a raised window stays
 	dsackSeen     bool
 	lastDelivered uint32
 }
@@ -24,16 +22,16 @@ const (
 	renegeDelay   = 10 * time.Millisecond // tcp_check_sack_reneging, at least
 )
 
-// sentAfter compares the order of two transmissions. RFC 8985 compares times and,
-// if they are equal, sequence numbers; here the sequence of events is known.
+// sentAfter compares the order of two transmissions. RFC 8985 compares times and, if they are equal, sequence numbers. Here the order of
+// the transmissions is known.
 func sentAfter(a, b uint32) bool { return int32(a-b) > 0 }
 
-// rackAdvance learns of the delivery of a segment.
+// rackAdvance updates the state after a segment was delivered.
 func (c *Conn) rackAdvance(s *txSegment) {
 	r := &c.rack
 	rtt := c.now - s.sent
 	if m := c.rtt.min(); s.flag&(txRetrans|txEverRetrans) != 0 && (m == 0 || rtt < m) {
-		return // rather the first transmission than the last
+		return // more likely the first transmission was delivered than the last
 	}
 	r.advanced = true
 	r.rtt = rtt
@@ -42,8 +40,7 @@ func (c *Conn) rackAdvance(s *txSegment) {
 	}
 }
 
-// reorderingWindow is how much later than the newest delivered one a segment may
-// come (tcp_rack_reo_wnd).
+// reorderingWindow returns how much later than the newest delivered segment another segment may arrive (tcp_rack_reo_wnd).
 func (c *Conn) reorderingWindow() Time {
 	if !c.rec.reordSeen {
 		if c.cc.state >= caRecovery || c.rec.sacked >= uint32(c.rec.reordering) {
@@ -57,15 +54,15 @@ func (c *Conn) reorderingWindow() Time {
 	return w
 }
 
-// updateReorderingWindow adapts the window to duplicates reported by the peer.
-// prior is the count of deliveries when the segment now acknowledged was sent.
+// updateReorderingWindow adapts the window to the duplicates that the peer reported. prior is the number of deliveries when the segment
+// acknowledged by this acknowledgement was sent.
 func (c *Conn) updateReorderingWindow(prior uint32) {
 	r := &c.rack
 	if prior == 0 {
 		return
 	}
 	if prior < r.lastDelivered {
-		r.dsackSeen = false // less than a round trip since the last change
+		r.dsackSeen = false // less than a round trip has passed since the last change
 	}
 	if r.dsackSeen {
 		r.steps = min(r.steps, 254) + 1
@@ -77,8 +74,8 @@ func (c *Conn) updateReorderingWindow(prior uint32) {
 	}
 }
 
-// detectLoss marks what was sent so long before the newest delivered segment that
-// it must be lost, and returns how long the oldest other one still has.
+// detectLoss marks segments that were sent so long before the newest delivered segment that they must be lost. It returns the time that the
+// oldest of the remaining segments has left.
 func (c *Conn) detectLoss() Time {
 	window := c.reorderingWindow()
 	var wait Time
@@ -102,7 +99,7 @@ func (c *Conn) detectLoss() Time {
 	return wait
 }
 
-// rackMarkLost runs after an acknowledgement. It reports whether it set a timer.
+// rackMarkLost runs RACK after an acknowledgement. It reports whether it set a timer.
 func (c *Conn) rackMarkLost() bool {
 	if !c.rack.advanced {
 		return false
@@ -132,9 +129,8 @@ func (c *Conn) onReorderTimer() {
 	}
 }
 
-// scheduleProbe sets the timer of a tail loss probe if one is allowed; restart
-// says that the retransmission timer would start anew now
-// (tcp_schedule_loss_probe).
+// scheduleProbe sets the timer of a tail loss probe if a probe is allowed. restart says that the retransmission timer would start anew at
+// this moment (tcp_schedule_loss_probe).
 func (c *Conn) scheduleProbe(restart bool) bool {
 	if c.cfg.NoTailLossProbe || c.tx.empty() || c.has&sackOK == 0 || c.cc.state != caOpen && c.cc.state != caCWR {
 		return false
@@ -173,14 +169,13 @@ func (c *Conn) sendProbe() {
 		}
 		if sent {
 			c.rec.tlpHigh = c.nxt
-			c.timer = timerOff // the timeout starts from now
+			c.timer = timerOff // the timeout counts from this moment
 		}
 	}
 	c.rearmRTO()
 }
 
-// processProbeAck ends the episode of a tail loss probe; if the probe repaired a
-// loss the window is reduced (tcp_process_tlp_ack).
+// processProbeAck ends the episode of a tail loss probe. If the probe repaired a loss, it reduces the window (tcp_process_tlp_ack).
 func (c *Conn) processProbeAck(ack uint64, flag ackResult) {
 	if c.rec.tlpHigh == 0 || ack < c.rec.tlpHigh {
 		return

@@ -7,22 +7,21 @@ import (
 
 const (
 	maxQuickAcks        = 16                     // TCP_MAX_QUICKACKS
-	defaultScalingRatio = 128                    // TCP_DEFAULT_SCALING_RATIO: half of the buffer is window
-	compressAfter       = 3                      // duplicate acknowledgements are sent at once
+	defaultScalingRatio = 128                    // TCP_DEFAULT_SCALING_RATIO: half of the buffer is offered as window
+	compressAfter       = 3                      // duplicate acknowledgements are sent without delay
 	compressMax         = 44                     // net.ipv4.tcp_comp_sack_nr
 	compressDelay       = 1 * time.Millisecond   // net.ipv4.tcp_comp_sack_delay_ns
-	compressRTT         = 5                      // percent of the round trip (__tcp_ack_snd_check)
+	compressRTT         = 5                      // percent of the round-trip time (__tcp_ack_snd_check)
 	blocksExpected      = 2                      // TCP_SACK_BLOCKS_EXPECTED
 	delayedAckCap       = 500 * time.Millisecond // HZ/2
 	outOfWindowPause    = 500 * time.Millisecond // net.ipv4.tcp_invalid_ratelimit
 	pawsWindow          = 1 * time.Millisecond   // TCP_PAWS_WINDOW
 )
 
-// winFromSpace is the window that a buffer of n bytes can hold.
+// winFromSpace returns the window that a buffer of n bytes can hold.
 func (c *Conn) winFromSpace(n int) int { return n * int(c.scalingRatio) / 256 }
 
-// initialWindow computes the window to offer first and the scale that the largest
-// buffer needs (tcp_select_initial_window).
+// initialWindow computes the first window to offer, and the scale that the largest buffer needs (tcp_select_initial_window).
 func (c *Conn) initialWindow() {
 	mss := int(c.advMSS)
 	if c.has&timestampsOK != 0 && c.flag&passive != 0 {
@@ -65,7 +64,7 @@ func (c *Conn) initReceive() {
 	c.rcvMSS = uint16(max(min(uint32(c.advMSS), uint32(c.mss), c.rcvWnd/2, defaultMSS), minMSS))
 }
 
-// receiveWindow is what the peer may still send of the window that it was offered.
+// receiveWindow returns how many bytes of the offered window the peer may still send.
 func (c *Conn) receiveWindow() uint32 {
 	if end := c.rcvWup + uint64(c.rcvWnd); end > c.rcvNxt {
 		return uint32(end - c.rcvNxt)
@@ -73,7 +72,7 @@ func (c *Conn) receiveWindow() uint32 {
 	return 0
 }
 
-// freeWindow is the window that could be offered (__tcp_select_window).
+// freeWindow returns the window that c could offer (__tcp_select_window).
 func (c *Conn) freeWindow() uint32 {
 	mss := int(c.rcvMSS)
 	free := c.winFromSpace(int(c.rcvbuf - c.rmem))
@@ -105,8 +104,7 @@ func (c *Conn) freeWindow() uint32 {
 	return uint32(w)
 }
 
-// selectWindow is the window to offer now. It never takes back what was offered
-// (tcp_select_window).
+// selectWindow returns the window to offer in the next segment. It never reduces a window that was offered (tcp_select_window).
 func (c *Conn) selectWindow() uint32 {
 	if c.ack&ackNoMem != 0 {
 		c.rcvWnd, c.rcvWup = 0, c.rcvNxt
@@ -124,10 +122,10 @@ func (c *Conn) selectWindow() uint32 {
 	return c.offered()
 }
 
-// offered is the window as the last segment has offered it, in units of the scale.
+// offered returns the window that the last segment offered, rounded down to the units of the scale.
 func (c *Conn) offered() uint32 { return c.rcvWnd &^ (1<<c.rcvScale - 1) }
 
-// receiveData takes the payload and FIN of an acceptable segment (tcp_data_queue).
+// receiveData accepts the payload and FIN of an acceptable segment (tcp_data_queue).
 func (c *Conn) receiveData(s *Segment) {
 	seq, data := s.Seq, s.Payload
 	if s.Flags&SYN != 0 {
@@ -143,12 +141,12 @@ func (c *Conn) receiveData(s *Segment) {
 	}
 	c.acceptCWR(s)
 	if c.ooo != nil {
-		c.ooo.dsack = Block{} // a report that waits for an acknowledgement is only of the last segment
+		c.ooo.dsack = Block{} // an acknowledgement reports a duplicate only of the last segment
 	}
-	// A window that was taken back still counts: whether there is room decides.
+	// A window that was reduced still counts: the room in the buffer decides.
 	full := c.rcvMax <= c.rcvNxt
 	switch {
-	case end <= c.rcvNxt: // all old
+	case end <= c.rcvNxt: // nothing in it is new
 		c.reportDuplicate(Block{seq, end})
 		c.ackAtOnce()
 	case seq == c.rcvNxt && full && len(data) > 0, seq > c.rcvNxt && seq >= c.rcvMax:
@@ -168,7 +166,7 @@ func (c *Conn) receiveData(s *Segment) {
 	}
 }
 
-// receiveInOrder takes what comes next: data of s.
+// receiveInOrder accepts the next data of the stream, which is data of s.
 func (c *Conn) receiveInOrder(s *Segment, data []byte, fin bool) {
 	if c.ooo != nil {
 		c.ooo.sent = 0
@@ -197,7 +195,7 @@ func (c *Conn) receiveInOrder(s *Segment, data []byte, fin bool) {
 	c.events |= Readable
 }
 
-// drainOutOfOrder moves what has become in order to the receive queue.
+// drainOutOfOrder moves data that is in order by then to the receive queue.
 func (c *Conn) drainOutOfOrder() {
 	o := c.ooo
 	n := 0
@@ -219,12 +217,12 @@ func (c *Conn) drainOutOfOrder() {
 		}
 		if s.fin {
 			c.rcvNxt++
-			o.segs = o.segs[n+1:] // nothing of use is behind it
+			o.segs = o.segs[n+1:] // the segments after it are useless
 			c.receiveFIN()
 			break
 		}
 	}
-	if c.ooo == nil { // dropped by the FIN
+	if c.ooo == nil { // the FIN dropped it
 		c.ack |= ackNow
 		return
 	}
@@ -240,7 +238,7 @@ func (c *Conn) drainOutOfOrder() {
 	c.freeOutOfOrder()
 }
 
-// outOfOrder is the state, or a new one.
+// outOfOrder returns the out-of-order state, which it creates if necessary.
 func (c *Conn) outOfOrder() *outOfOrder {
 	if c.ooo == nil {
 		q := c.received()
@@ -252,7 +250,7 @@ func (c *Conn) outOfOrder() *outOfOrder {
 	return c.ooo
 }
 
-// freeOutOfOrder drops the state when nothing is left in it.
+// freeOutOfOrder drops the out-of-order state if it is empty.
 func (c *Conn) freeOutOfOrder() {
 	if o := c.ooo; o != nil && len(o.segs) == 0 && o.dsack.Start == o.dsack.End {
 		c.ooo = nil
@@ -273,7 +271,7 @@ func (c *Conn) dropOutOfOrder() {
 	c.ooo = nil
 }
 
-// receiveOutOfOrder takes the part o of s, which is beyond a gap (tcp_data_queue_ofo).
+// receiveOutOfOrder accepts o, a part of s that lies beyond a gap (tcp_data_queue_ofo).
 func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
 	c.checkCE(s)
 	c.ack |= ackScheduled
@@ -290,7 +288,7 @@ func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
 		c.reportDuplicate(dup)
 	}
 	if c.ooo.held > 0 && c.ooo.place(b) >= blocksExpected {
-		// What the acknowledgement that is held back would say might not fit any more
+		// After the new block the delayed acknowledgement might not have room for the blocks that it should report
 		// (tcp_sack_compress_send_ack).
 		c.sendAck()
 	}
@@ -298,7 +296,7 @@ func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
 	c.growWindow(n)
 }
 
-// receiveFIN notes the end of the peer's stream (tcp_fin).
+// receiveFIN records the end of the peer's stream (tcp_fin).
 func (c *Conn) receiveFIN() {
 	c.ack |= ackScheduled
 	c.flag |= finReceived | readShut
@@ -318,14 +316,13 @@ func (c *Conn) receiveFIN() {
 	c.events |= Readable
 }
 
-// dataReceived runs the delay of acknowledgements and the growth of the window
-// for n new bytes of s in order (tcp_event_data_recv).
+// dataReceived updates the delay of acknowledgements and grows the window after n new bytes of s arrived in order (tcp_event_data_recv).
 func (c *Conn) dataReceived(s *Segment, n int) {
 	c.ack |= ackScheduled
 	c.measureMSS(s)
 	c.measureRTT(n)
 	switch {
-	case c.flag&laterPart != 0: // what is joined counts once
+	case c.flag&laterPart != 0: // a joined segment counts once
 	case c.ato == 0:
 		c.enterQuickAck(maxQuickAcks)
 		c.ato = c.cfg.DelayedAckMin
@@ -347,8 +344,8 @@ func (c *Conn) dataReceived(s *Segment, n int) {
 	}
 }
 
-// measureMSS learns the peer's segment size, and whether the peer waits behind s for its
-// acknowledgement: behind a segment that is small, or one with PSH (tcp_measure_rcv_mss).
+// measureMSS estimates the peer's segment size. It also notes whether the peer waits for the acknowledgement of s, as it does after a small
+// segment or one with PSH (tcp_measure_rcv_mss).
 func (c *Conn) measureMSS(s *Segment) {
 	n := len(s.Payload)
 	last := c.lastLen
@@ -363,8 +360,7 @@ func (c *Conn) measureMSS(s *Segment) {
 		}
 		return
 	}
-	// Selective acknowledgements may have taken some room. And a segment without PSH is
-	// full, however small it is.
+	// Selective acknowledgements may have taken some of the room. A segment without PSH is full, however small it is.
 	size := s.tcpSize()
 	if size >= tcpHeader+defaultMSS || size >= tcpHeader+minMSS && s.Flags&(PSH|SYN|FIN) == 0 {
 		if c.has&timestampsOK != 0 {
@@ -383,7 +379,7 @@ func (c *Conn) measureMSS(s *Segment) {
 	c.ack |= ackPushed
 }
 
-// learnScalingRatio measures which part of the buffer is payload.
+// learnScalingRatio measures which share of the buffer holds payload.
 func (c *Conn) learnScalingRatio(n int) {
 	ratio := max(1, n*256/int(trueSize(n)))
 	if uint8(ratio) == c.scalingRatio {

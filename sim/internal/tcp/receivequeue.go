@@ -5,15 +5,15 @@ import "math/bits"
 // A receiveQueue holds payloads in order until the program reads them.
 type receiveQueue struct {
 	items [][]byte
-	head  int32 // first item
-	off   int32 // bytes of it that were read
+	head  int32 // index of the first item
+	off   int32 // bytes of the first item that were read
 
 	spare *outOfOrder // for the next gap
 }
 
 const (
-	firstItems = 2       // room for so many payloads at first
-	keepItems  = 1 << 12 // and at most in an empty queue, until trim
+	firstItems = 2       // room for this many payloads at first
+	keepItems  = 1 << 12 // the most that an empty queue keeps room for, until trim
 )
 
 func (q *receiveQueue) add(p []byte) {
@@ -31,7 +31,7 @@ func (q *receiveQueue) add(p []byte) {
 
 func (q *receiveQueue) empty() bool { return q == nil || int(q.head) == len(q.items) }
 
-// received is the queue, or a new one.
+// received returns the receive queue, which it creates if necessary.
 func (c *Conn) received() *receiveQueue {
 	if c.rcvq == nil {
 		c.rcvq = new(receiveQueue)
@@ -39,7 +39,7 @@ func (c *Conn) received() *receiveQueue {
 	return c.rcvq
 }
 
-// read copies to p and returns also how much of the receive buffer became free.
+// read copies data to p. It also returns how much of the receive buffer became free.
 func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 	if q == nil {
 		return 0, 0
@@ -64,7 +64,7 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 	return n, freed
 }
 
-// peek copies to p what read would.
+// peek copies to p the data that read would return.
 func (q *receiveQueue) peek(p []byte) (n int) {
 	if q == nil {
 		return 0
@@ -77,10 +77,8 @@ func (q *receiveQueue) peek(p []byte) (n int) {
 	return n
 }
 
-// trueSize is what a received segment with n bytes of payload costs of the
-// receive buffer: Linux counts the block of memory that holds the packet with
-// its headers and its skb_shared_info, a power of two or one for small packets, and the
-// sk_buff.
+// trueSize returns how much of the receive buffer a received segment with n bytes of payload uses. Linux counts the sk_buff and the block
+// of memory that holds the packet with its headers and its skb_shared_info: a power of two, or a special size for small packets.
 func trueSize(n int) int32 {
 	if n == 0 {
 		return 0 // a FIN
@@ -101,19 +99,18 @@ const (
 	smallHead      = 576 // SKB_SMALL_HEAD_CACHE_SIZE
 )
 
-// outOfOrder holds payloads beyond a gap, by sequence number and without overlap,
-// and the blocks that they form, the newest first.
+// outOfOrder holds payloads beyond a gap, ordered by sequence number and without overlap. It also holds the blocks that they form, the
+// newest first.
 type outOfOrder struct {
 	segs   []oooSegment
 	blocks [4]Block
 	n      int
-	dsack  Block // a duplicate to report with the next acknowledgement, if not empty
+	dsack  Block // a duplicate to report in the next acknowledgement, unless empty
 
-	// Acknowledgements that say nothing but this are held back after the first few
-	// (RFC 5681 allows it: they are compressed into one).
-	at   Time  // when they are sent; Never: none is held
-	held uint8 // how many there are
-	sent uint8 // since something came in order
+	// Acknowledgements that only report this state are held back after the first few, and sent as one (RFC 5681 allows it).
+	at   Time  // when the held acknowledgements are sent; Never: none is held
+	held uint8 // number of acknowledgements held
+	sent uint8 // number sent since data last arrived in order
 }
 
 type oooSegment struct {
@@ -130,7 +127,7 @@ func (s *oooSegment) end() uint64 {
 	return e
 }
 
-// find is the index of the first segment that ends behind seq.
+// find returns the index of the first segment that ends after seq.
 func (o *outOfOrder) find(seq uint64) int {
 	lo, hi := 0, len(o.segs)
 	for lo < hi {
@@ -143,8 +140,7 @@ func (o *outOfOrder) find(seq uint64) int {
 	return lo
 }
 
-// insert files a segment and returns by how much the receive buffer fills, and
-// the range that was there already, if any.
+// insert adds a segment. It returns by how much the receive buffer fills, and the range that was already there, if any.
 func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 	i := o.find(n.seq)
 	if i < len(o.segs) && o.segs[i].seq <= n.seq {
@@ -183,8 +179,7 @@ func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 	return grown, dup
 }
 
-// extended is b with what c adds to it, if they touch, or c if b is empty
-// (tcp_dsack_extend).
+// extended returns b extended by c if the two touch, or c if b is empty (tcp_dsack_extend).
 func (b Block) extended(c Block) Block {
 	switch {
 	case b.Start == b.End:
@@ -195,7 +190,7 @@ func (b Block) extended(c Block) Block {
 	return Block{min(b.Start, c.Start), max(b.End, c.End)}
 }
 
-// place is the place among the blocks of the first that b touches, or behind the last.
+// place returns the index of the first block that b touches, or the number of blocks if it touches none.
 func (o *outOfOrder) place(b Block) int {
 	for i, old := range o.blocks[:o.n] {
 		if old.Start <= b.End && b.Start <= old.End {
@@ -205,7 +200,7 @@ func (o *outOfOrder) place(b Block) int {
 	return o.n
 }
 
-// addBlock reports [start, end), joined with blocks that it touches, first.
+// addBlock makes [start, end), joined with the blocks that it touches, the first block to report.
 func (o *outOfOrder) addBlock(b Block) {
 	kept := 0
 	for _, old := range o.blocks[:o.n] {
@@ -222,7 +217,7 @@ func (o *outOfOrder) addBlock(b Block) {
 	o.n = kept + 1
 }
 
-// removeBlocks forgets blocks below seq.
+// removeBlocks removes the blocks below seq.
 func (o *outOfOrder) removeBlocks(seq uint64) {
 	kept := 0
 	for _, b := range o.blocks[:o.n] {

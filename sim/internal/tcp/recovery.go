@@ -2,38 +2,38 @@ package tcp
 
 // A recovery is the sender's view of what was lost (tcp_input.c).
 type recovery struct {
-	highSeq      uint64 // nxt when recovery began: it ends when that is acknowledged
-	tlpHigh      uint64 // nxt when a tail loss probe was sent; 0: none
+	highSeq      uint64 // nxt when recovery began: recovery ends when highSeq is acknowledged
+	tlpHigh      uint64 // nxt when a tail loss probe was sent; 0: no probe
 	retransStamp Time   // timestamp of the first retransmission; 0: none
 
-	sacked, lost, retrans uint32 // segments in the queue: the sets of txSacked, txLost, txRetrans
-	delivered             uint32 // segments, in all
+	sacked, lost, retrans uint32 // numbers of segments in the queue with txSacked, txLost, txRetrans
+	delivered             uint32 // segments, in total
 	lostTotal             uint32
-	duplicates            uint32 // that the peer reported, in all
+	duplicates            uint32 // duplicates that the peer reported, in total
 	hint                  uint32 // first segment that may have to be sent again; none: unknown
-	reordering            uint16 // segments by which packets were seen out of order
+	reordering            uint16 // by how many segments packets were seen out of order
 
 	undoMarked bool // the reduction of the window may be undone
 	tlpRetrans bool // the tail loss probe was a retransmission
 	frto       bool // F-RTO, RFC 5682, is testing whether the timeout was spurious
 	reordSeen  bool
-	reneged    bool // the peer dropped what it had acknowledged selectively
+	reneged    bool // the peer dropped data that it had acknowledged selectively
 }
 
-// An episode is what only matters once something was lost, or seems to be.
+// An episode holds the state that matters only after a real or apparent loss.
 type episode struct {
 	cache         sackCache
-	highestSack   uint64 // end of the highest segment acknowledged selectively, if sacked > 0
+	highestSack   uint64 // end of the highest segment that was acknowledged selectively, if sacked > 0
 	undoMarker    uint64 // una when the window was reduced
-	undoRetrans   int32  // retransmissions not yet reported as duplicates; -1: none were made
-	priorSSThresh uint32 // before the reduction; 0: it is not to be undone
+	undoRetrans   int32  // retransmissions not yet reported as duplicates; -1: there were none
+	priorSSThresh uint32 // threshold before the reduction; 0: the reduction must not be undone
 	priorCwnd     uint32
 
-	// Proportional rate reduction, RFC 6937: segments since it began.
+	// Proportional rate reduction (RFC 6937): segments since the reduction began.
 	prrDelivered, prrOut uint32
 }
 
-// episode is the current one, or a new one.
+// episode returns the current episode, or begins one.
 func (c *Conn) episode() *episode {
 	if c.ep == nil {
 		c.ep = new(episode)
@@ -41,12 +41,12 @@ func (c *Conn) episode() *episode {
 	return c.ep
 }
 
-// inFlight is the number of segments thought to be in the network.
+// inFlight returns the number of segments thought to be in the network.
 func (c *Conn) inFlight() int {
 	return c.tx.packets() - int(c.rec.sacked) - int(c.rec.lost) + int(c.rec.retrans)
 }
 
-// highestSacked is the end of what was acknowledged selectively.
+// highestSacked returns the end of the highest data that was acknowledged selectively.
 func (c *Conn) highestSacked() uint64 {
 	if c.rec.sacked == 0 || c.has&sackOK == 0 {
 		return c.una
@@ -54,7 +54,7 @@ func (c *Conn) highestSacked() uint64 {
 	return c.ep.highestSack
 }
 
-// markLost counts segment i as lost, or its retransmission.
+// markLost counts segment i, or its retransmission, as lost.
 func (c *Conn) markLost(i uint32) {
 	s := c.tx.at(i)
 	if s.flag&(txSacked|txMerged) != 0 {
@@ -75,13 +75,12 @@ func (c *Conn) markLost(i uint32) {
 	}
 }
 
-// anyRetransDone says whether a retransmission may still be under way
-// (tcp_any_retrans_done).
+// anyRetransDone reports whether a retransmission may still be under way (tcp_any_retrans_done).
 func (c *Conn) anyRetransDone() bool {
 	return c.rec.retrans > 0 || !c.tx.empty() && c.tx.front().flag&txEverRetrans != 0
 }
 
-// initUndo remembers where a reduction began (tcp_init_undo).
+// initUndo records where a reduction began (tcp_init_undo).
 func (c *Conn) initUndo() {
 	r, ep := &c.rec, c.episode()
 	r.undoMarked = true
@@ -95,7 +94,7 @@ func (c *Conn) initUndo() {
 	}
 }
 
-// enterRecovery begins fast recovery. What the peer's mark asks for is not to be undone.
+// enterRecovery begins fast recovery. A reduction that the peer's ECE demands must not be undone.
 func (c *Conn) enterRecovery(flag ackResult) {
 	c.initUndo()
 	c.ep.priorSSThresh = 0
@@ -108,8 +107,8 @@ func (c *Conn) enterRecovery(flag ackResult) {
 	c.cc.state = caRecovery
 }
 
-// enterLoss handles a retransmission timeout (tcp_enter_loss): everything sent
-// long enough ago is lost, and the window starts from one segment.
+// enterLoss handles a retransmission timeout (tcp_enter_loss). Everything that was sent long enough ago is lost, and the window starts
+// again from one segment.
 func (c *Conn) enterLoss() {
 	g, r := &c.cc, &c.rec
 	fresh := g.state < caRecovery
@@ -137,7 +136,7 @@ func (c *Conn) enterLoss() {
 	r.frto = !c.cfg.NoFRTO && (fresh || c.retries > 0)
 }
 
-// markTimeout marks what a timeout says is lost (tcp_timeout_mark_lost).
+// markTimeout marks the segments that a timeout declares lost (tcp_timeout_mark_lost).
 func (c *Conn) markTimeout() {
 	r := &c.rec
 	head := c.tx.front()
@@ -160,9 +159,8 @@ func (c *Conn) markTimeout() {
 	r.hint = none
 }
 
-// fastRetransmitAlert is the state machine of congestion, run for an
-// acknowledgement that is not plain (tcp_fastretrans_alert). dup says that it is a
-// duplicate.
+// fastRetransmitAlert is the state machine of congestion. It runs for an acknowledgement that is not plain (tcp_fastretrans_alert). dup
+// reports whether the acknowledgement is a duplicate.
 func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) resend {
 	g, r := &c.cc, &c.rec
 	if c.tx.empty() && r.sacked > 0 {
@@ -238,13 +236,13 @@ func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) r
 	return resendLost
 }
 
-// resend says what an acknowledgement lets us send first.
+// A resend says what to send first after an acknowledgement.
 type resend uint8
 
 const (
 	resendNone resend = iota
 	resendLost
-	resendNew // F-RTO: new data, to see whether the timeout was spurious
+	resendNew // F-RTO: new data, to find out whether the timeout was spurious
 )
 
 // identifyLoss marks lost segments.
@@ -303,7 +301,7 @@ func (c *Conn) processLoss(flag ackResult, dup bool) resend {
 	return resendLost
 }
 
-// resendAfterAck sends what fastRetransmitAlert decided (tcp_xmit_recovery).
+// resendAfterAck sends the segments that fastRetransmitAlert decided on (tcp_xmit_recovery).
 func (c *Conn) resendAfterAck(what resend) {
 	if what == resendNone {
 		return
@@ -318,8 +316,8 @@ func (c *Conn) resendAfterAck(what resend) {
 	c.retransmitLost()
 }
 
-// checkReneging handles a peer that acknowledged selectively the segment that it
-// now asks for: it gets half a round trip, then a timeout.
+// checkReneging handles a peer that asks for a segment that it had acknowledged selectively. The peer gets half a round trip, then c treats
+// it as a timeout.
 func (c *Conn) checkReneging(flag *ackResult) bool {
 	if *flag&reneging == 0 || *flag&unaAdvanced == 0 {
 		return false

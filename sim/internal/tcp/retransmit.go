@@ -1,11 +1,9 @@
 package tcp
 
-// transmitAgain sends up to segs segments once more, from segment i on, as far as they lie
-// in one buffer (__tcp_retransmit_skb). What the peer has of it already is cut off. What is
-// too long now, because selective acknowledgements take room that they did not take before,
-// or because the path or the window has shrunk, is cut anew; a small one takes others behind
-// it along. It returns the index of the first segment and how many were sent: none if it
-// lies beyond a window that has shrunk.
+// transmitAgain sends up to segs segments again, starting with segment i, as far as they lie in one buffer (__tcp_retransmit_skb). It cuts
+// off data that the peer already has. It cuts a segment again that has become too long, because selective acknowledgements take room that
+// they did not take before, or because the path or the window has shrunk. A small segment takes the following ones along. It returns the
+// index of the first segment and the number of segments sent, which is zero if the segment lies beyond a window that has shrunk.
 func (c *Conn) transmitAgain(i uint32, segs int, kind Kind) (first uint32, n int) {
 	s := c.tx.at(i)
 	if s.seq < c.una && len(s.data) > 0 {
@@ -37,16 +35,15 @@ func (c *Conn) transmitAgain(i uint32, segs int, kind Kind) (first uint32, n int
 	return i, n
 }
 
-// joinedBehind says that the segment behind i lies in the same buffer.
+// joinedBehind reports whether the segment after i lies in the same buffer.
 func (c *Conn) joinedBehind(i uint32) bool {
 	return i+1 != c.tx.tail && c.tx.at(i+1).flag&txJoined != 0
 }
 
-// sameFate are the flags that all segments of a buffer have in common.
+// sameFate is the set of flags that all segments of a buffer have in common.
 const sameFate = txSacked | txLost | txRetrans | txEverRetrans | txMerged | txSYN
 
-// buffer counts the segments from i on that lie in one buffer, and their bytes. It fits if
-// they are segments of mss.
+// buffer counts the segments from i on that lie in one buffer, and their bytes. fits is true if the buffer consists of segments of mss.
 func (c *Conn) buffer(i uint32, mss int) (count uint32, size int, fits bool) {
 	s := c.tx.at(i)
 	count, size, fits = 1, len(s.data), len(s.data) <= mss
@@ -63,8 +60,8 @@ func (c *Conn) buffer(i uint32, mss int) (count uint32, size int, fits bool) {
 	return count, size, fits
 }
 
-// cutAtUna makes a segment of what is acknowledged of the first one, if the rest of its
-// buffer then takes fewer segments (tcp_tso_acked).
+// cutAtUna makes the acknowledged part of the first segment a segment of its own, if the rest of its buffer then needs fewer segments
+// (tcp_tso_acked).
 func (c *Conn) cutAtUna() bool {
 	i := c.tx.head
 	s := c.tx.front()
@@ -79,9 +76,8 @@ func (c *Conn) cutAtUna() bool {
 	return true
 }
 
-// cutAgain makes a buffer of its own of the first most bytes of the buffer that segment i
-// begins, and of what is left (tcp_fragment), both in segments of mss. It returns the index
-// of the first segment, and the number of those below most.
+// cutAgain splits the buffer that begins with segment i into two buffers, its first most bytes and the rest (tcp_fragment), both in
+// segments of mss. It returns the index of the first segment, and the number of segments below most.
 func (c *Conn) cutAgain(i uint32, mss, most int) (first uint32, n int) {
 	c.tx.at(i).flag &^= txJoined
 	count, size, fits := c.buffer(i, mss)
@@ -100,9 +96,8 @@ func (c *Conn) cutAgain(i uint32, mss, most int) (first uint32, n int) {
 	return i, n
 }
 
-// cutBuffer lays out anew the size bytes of count segments that begin with segment i, in
-// segments of mss, of which one ends at most. It returns the first index, and how many
-// segments there are.
+// cutBuffer divides the size bytes of count segments, starting with segment i, into segments of mss again, so that one of them ends at
+// most. It returns the index of the first segment, and the number of segments.
 func (c *Conn) cutBuffer(i, count uint32, size, mss, most int) (uint32, uint32) {
 	model, lastFlags := *c.tx.at(i), c.tx.at(i+count-1).flag
 	data := model.data
@@ -140,8 +135,7 @@ func (c *Conn) cutBuffer(i, count uint32, size, mss, most int) (uint32, uint32) 
 	}
 }
 
-// addBehind makes a copy of segment i+k behind it, with the same fate, and returns the new
-// index of segment i.
+// addBehind inserts a copy of segment i+k after it, with the same fate, and returns the new index of segment i.
 func (c *Conn) addBehind(i, k uint32) uint32 {
 	r := &c.rec
 	j := c.tx.insert(i+k, &r.hint)
@@ -162,8 +156,8 @@ func (c *Conn) addBehind(i, k uint32) uint32 {
 	return j - k
 }
 
-// retransmit sends up to segs segments again from segment i on and counts them as under way
-// (tcp_retransmit_skb). It returns what transmitAgain does.
+// retransmit sends up to segs segments again from segment i on, and counts them as under way (tcp_retransmit_skb). It returns what
+// transmitAgain returns.
 func (c *Conn) retransmit(i uint32, segs int) (first uint32, n int) {
 	r := &c.rec
 	i, n = c.transmitAgain(i, segs, Retransmission)
@@ -184,8 +178,8 @@ func (c *Conn) retransmit(i uint32, segs int) (first uint32, n int) {
 	return i, n
 }
 
-// collapse moves following small segments into segment i as long as they fit into
-// room, the payload that segment i may have (tcp_retrans_try_collapse).
+// collapse moves the following small segments into segment i as long as they fit into room, the payload that segment i may have
+// (tcp_retrans_try_collapse).
 func (c *Conn) collapse(i uint32, room int) {
 	s := c.tx.at(i)
 	if room -= len(s.data); room <= 0 || s.flag&txSYN != 0 || c.tx.tail-i < 2 {
@@ -216,7 +210,7 @@ func (c *Conn) collapse(i uint32, room int) {
 	}
 }
 
-// absorb makes segment j a part of s, the one before it.
+// absorb merges segment j into s, the segment before it.
 func (c *Conn) absorb(s *txSegment, j uint32) {
 	r := &c.rec
 	t := c.tx.at(j)

@@ -2,23 +2,22 @@ package tcp
 
 import "time"
 
-// An rttEstimate is the round-trip time as Linux keeps it (tcp_rtt_estimator), in
-// nanoseconds instead of microseconds. It differs from RFC 6298 section 2 in that
-// the variance falls at most once in a round trip, and less if a sample is short.
+// An rttEstimate is the round-trip time as Linux estimates it (tcp_rtt_estimator), in nanoseconds instead of microseconds. It differs from
+// RFC 6298 section 2: the variance falls at most once in a round trip, and a short sample raises it less than a long one.
 type rttEstimate struct {
 	srtt8   Time // smoothed, times 8; 0 before the first sample
 	mdev    Time // mean deviation, times 4
-	mdevMax Time // its maximum in this round trip
-	rttvar  Time // what counts in the timeout
-	rto     Time // with its doublings
+	mdevMax Time // maximum of mdev in this round trip
+	rttvar  Time // the variance used in the timeout
+	rto     Time // the timeout, with its doublings
 	seq     uint64
 
-	// The minimum of the last five minutes: the best, and the best of the time
-	// since it was seen, twice (lib/win_minmax.c).
+	// The minimum of the last five minutes: the best sample, the best one since that sample, and the best one since the second
+	// (lib/win_minmax.c).
 	best [3]minSample
 }
 
-// A minSample is in microseconds, at in milliseconds.
+// In a minSample, rtt is in microseconds and at in milliseconds.
 type minSample struct{ at, rtt uint32 }
 
 // minWindow is net.ipv4.tcp_min_rtt_wlen.
@@ -60,7 +59,7 @@ func (r *rttEstimate) sample(rtt, rtoMin Time, una, nxt uint64) {
 // setRTO computes the timeout without doublings.
 func (r *rttEstimate) setRTO(rtoMax Time) { r.rto = min(r.srtt8>>3+r.rttvar, rtoMax) }
 
-// min is the minimum, rounded down to microseconds, or 0 if there is none.
+// min returns the minimum, rounded down to microseconds, or 0 if there is no sample.
 func (r *rttEstimate) min() Time {
 	if r.best[0].rtt == 0 {
 		return 0
@@ -70,7 +69,7 @@ func (r *rttEstimate) min() Time {
 
 func (r *rttEstimate) updateMin(at, rtt Time) {
 	now := uint32(at / time.Millisecond)
-	s := minSample{now, uint32(min(rtt/time.Microsecond, 1<<31)) + 1} // 0 means none
+	s := minSample{now, uint32(min(rtt/time.Microsecond, 1<<31)) + 1} // 0 means no sample
 	b := &r.best
 	if b[0].rtt == 0 || s.rtt <= b[0].rtt || now-b[2].at > minWindow {
 		*b = [3]minSample{s, s, s}

@@ -1,9 +1,9 @@
 package tcp
 
-// A run is a segment that stands for others as well, which follow it at once and differ from it in their payload,
-// sequence number and, the last of them, flags alone.
+// A run is a segment that represents several. The others follow the first at once. They differ from it only in their payload and sequence
+// number, and the last one also in its flags.
 
-// Run is how many segments s stands for.
+// Run returns how many segments s represents.
 func (s *Segment) Run() int {
 	if len(s.behind) == 0 {
 		return 1
@@ -11,13 +11,13 @@ func (s *Segment) Run() int {
 	return 1 + (len(s.behind)+len(s.Payload)-1)/len(s.Payload)
 }
 
-// RunLen is the payload of all of them, in bytes.
+// RunLen returns the payload of all segments of the run, in bytes.
 func (s *Segment) RunLen() int { return len(s.Payload) + len(s.behind) }
 
-// RunFlags are the flags that any of them has.
+// RunFlags returns the flags that any segment of the run has.
 func (s *Segment) RunFlags() Flags { return s.Flags | s.last }
 
-// Advance makes s the rest of its run, without the first segment. It is false, and nothing happens, if there is no rest.
+// Advance removes the first segment from the run s. If s has no other segment, it does nothing and returns false.
 func (s *Segment) Advance() bool {
 	if len(s.behind) == 0 {
 		return false
@@ -32,7 +32,7 @@ func (s *Segment) Advance() bool {
 	return true
 }
 
-// SplitTo moves what is behind the first segment of a run to rest. It is false, and nothing happens, if there is nothing.
+// SplitTo moves all segments of the run s but the first to rest. If s has no other segment, it does nothing and returns false.
 func (s *Segment) SplitTo(rest *Segment) bool {
 	if len(s.behind) == 0 {
 		return false
@@ -54,8 +54,8 @@ func SendApart(out Output, c *Conn, s *Segment) {
 	out.Send(c, s)
 }
 
-// sendRun sends the next bytes of the first buffer, up to the sequence number end, as segments behind one of its that has just been sent, if they
-// are alike: as a run, those that lie in one block. It returns how many they are, which may be none.
+// sendRun sends the next bytes of the first buffer, up to the sequence number end, as a run, if they are alike. They follow a segment of the same
+// buffer that has just been sent. The run contains only bytes that lie in one block. sendRun returns the number of segments, which may be 0.
 func (c *Conn) sendRun(end uint64, fin, push bool, mss int, kind Kind) (count uint32) {
 	data := c.snd.cutWhole(int(end-c.nxt), mss, c.out)
 	if data == nil {
@@ -90,7 +90,8 @@ func (c *Conn) sendRun(end uint64, fin, push bool, mss int, kind Kind) (count ui
 	return count
 }
 
-// cutWhole is cut for up to n bytes that lie in one block, in segments of mss but for the last of n. It returns nil if that is but one segment.
+// cutWhole is cut for up to n bytes that lie in one block. It cuts whole segments of mss, except at the end of the n bytes. It returns nil if
+// only one segment would result.
 func (b *sendBuffer) cutWhole(n, mss int, out Output) []byte {
 	there := len(b.tail)
 	if len(b.full) > 0 {

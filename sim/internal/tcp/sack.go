@@ -1,26 +1,26 @@
 package tcp
 
-// A sackCache remembers the blocks of the last acknowledgement, so that the next
-// one, which repeats them, only costs what is new.
+// A sackCache remembers the blocks of the last acknowledgement. The next acknowledgement repeats them, and so costs only the work for new
+// blocks.
 type sackCache struct {
 	blocks [4]Block
 	n      int
 }
 
-// A sackScan collects what an acknowledgement says while segments are marked.
+// A sackScan collects what an acknowledgement reports while segments are marked.
 type sackScan struct {
 	flag        ackResult
-	firstSent   Time   // of segments newly acknowledged selectively, the first and last sent
+	firstSent   Time   // when the first and the last of the newly selectively acknowledged segments were sent
 	lastSent    Time   //
 	any         bool   // firstSent and lastSent are valid
-	reorder     uint64 // lowest segment that was filled in late; nxt: none
-	prior       uint32 // deliveries when the newest delivered segment was sent
+	reorder     uint64 // lowest segment that filled a gap late; nxt: none
+	prior       uint32 // number of deliveries when the newest delivered segment was sent
 	priorOrder  uint32
 	hasPrior    bool
 	priorFacked uint64
 }
 
-// noteDelivered picks the newest transmission among what was delivered.
+// noteDelivered keeps the newest transmission among the delivered segments.
 func (k *sackScan) noteDelivered(s *txSegment) {
 	if !k.hasPrior || sentAfter(s.order, k.priorOrder) {
 		k.hasPrior = true
@@ -70,7 +70,7 @@ func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
 	}
 }
 
-// covering is the block that holds seq.
+// covering returns the block that contains seq.
 func (q *sackCache) covering(seq uint64) (Block, bool) {
 	for _, b := range q.blocks[:q.n] {
 		if b.Start <= seq && seq < b.End {
@@ -80,7 +80,7 @@ func (q *sackCache) covering(seq uint64) (Block, bool) {
 	return Block{}, false
 }
 
-// after is the start of the first block behind seq.
+// after returns the start of the first block after seq.
 func (q *sackCache) after(seq uint64) uint64 {
 	for _, b := range q.blocks[:q.n] {
 		if b.Start > seq {
@@ -145,8 +145,8 @@ func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 	c.tx.unlink(i)
 }
 
-// spuriousRetrans says that the acknowledgement echoes a time before the
-// retransmission of s: an earlier transmission arrived.
+// spuriousRetrans reports whether the acknowledgement echoes a timestamp from before the retransmission of s: an earlier transmission
+// arrived.
 func (c *Conn) spuriousRetrans(s *txSegment) bool {
 	return s.flag&(txRetrans|txEverRetrans) != 0 && c.echoedBefore(stamp(s.sent))
 }
@@ -171,10 +171,9 @@ func (c *Conn) checkDSACK(b []Block, ack, priorUna uint64, k *sackScan) bool {
 	return true
 }
 
-// duplicates is how many segments a report says came twice, or 0 if it is dubious: it is
-// about more than a window, or about more than were sent again in all (tcp_dsack_seen). RACK's
-// window grows by one only if reordering was seen, which may be why RACK sent something
-// again, and not by one of a tail loss probe.
+// duplicates returns how many segments arrived twice according to a report. It returns 0 if the report is dubious: it covers more than a
+// window, or more segments than were retransmitted in total (tcp_dsack_seen). RACK's window grows only if reordering was seen, because
+// reordering may be why RACK retransmitted something. A duplicate of a tail loss probe does not make it grow.
 func (c *Conn) duplicates(b Block, k *sackScan) uint32 {
 	size := b.End - b.Start
 	if size > uint64(c.maxWnd) {
@@ -226,8 +225,7 @@ func (c *Conn) tagDuplicate(b Block, k *sackScan) {
 	}
 }
 
-// checkReordering learns how far packets overtake each other
-// (tcp_check_sack_reordering).
+// checkReordering measures how far packets overtake each other (tcp_check_sack_reordering).
 func (c *Conn) checkReordering(low uint64) {
 	high := c.highestSacked()
 	if low >= high {

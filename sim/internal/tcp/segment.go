@@ -5,27 +5,25 @@ import (
 	"time"
 )
 
-// Time is an instant: the time since the start of the network.
+// Time is an instant: the time since the network started.
 type Time = time.Duration
 
 // Never is the deadline of a timer that is off.
 const Never Time = math.MaxInt64
 
-// A Segment is one TCP segment. Its sequence numbers count from the initial ones, so
-// that they are 0 at the SYN, and they never wrap.
+// A Segment is one TCP segment. Its sequence numbers count from the initial ones: they are 0 at the SYN, and they never wrap.
 //
-// The payload is immutable once sent. It is shared by the sender's retransmission
-// queue, the network and the receive queue.
+// The payload is immutable once sent. The sender's retransmission queue, the network and the receive queue share it.
 type Segment struct {
 	Seq, Ack uint64
-	ISS, IRS uint32 // initial sequence numbers: of the sender, and of whom it answers
+	ISS, IRS uint32 // initial sequence numbers, of the sender and of the receiver
 	Payload  []byte
 
 	// SACK holds the first SACKLen selective acknowledgements (RFC 2018). The
 	// first one reports a duplicate (RFC 2883) if it lies below Ack or inside the second.
 	SACK [4]Block
 
-	// TSVal and TSEcr are the timestamps of RFC 7323, if HasTimestamps.
+	// TSVal and TSEcr are the timestamps of RFC 7323, valid if HasTimestamps is true.
 	TSVal, TSEcr Time
 
 	Window uint32 // bytes, already scaled
@@ -37,18 +35,18 @@ type Segment struct {
 	SACKPermitted bool  // on a SYN
 	HasTimestamps bool  //
 	HasScale      bool  // on a SYN: the sender can scale windows
-	Scale         uint8 // on a SYN: by how many bits it shifts its own
-	ECT           bool  // of the IP header (RFC 3168): routers may mark it,
-	CE            bool  // and one has, since it met congestion
+	Scale         uint8 // on a SYN: the number of bits by which it shifts its own windows
+	ECT           bool  // in the IP header (RFC 3168): routers may mark it
+	CE            bool  // in the IP header: a router has marked it because of congestion
 
 	inner
 }
 
-// inner is what of a segment only this package sees.
+// inner holds the fields of a segment that only this package uses.
 type inner struct {
 	ipHeader uint8  // bytes
-	last     Flags  // of a run: those that only its last segment has
-	behind   []byte // of a run: the payloads behind the first, each as long as that, or shorter if it is the last
+	last     Flags  // of a run: flags that only its last segment has
+	behind   []byte // of a run: the payloads after the first, each as long as the first, except that the last may be shorter
 }
 
 // A Block is a range of sequence numbers, [Start, End).
@@ -63,11 +61,11 @@ const (
 	RST
 	PSH
 	ACK
-	ECE // the peer of the sender is to reduce its window (RFC 3168)
-	CWR // the sender has reduced its own
+	ECE // the receiver of this segment must reduce its window (RFC 3168)
+	CWR // the sender has reduced its window
 )
 
-// String lists the flags in tcpdump's letters and order: "S", "SA", "PA", "FPA", "SEW".
+// String lists the flags with tcpdump's letters and in tcpdump's order: "S", "SA", "PA", "FPA", "SEW".
 func (f Flags) String() string {
 	const letters = "FSRPAEW"
 	var b [len(letters)]byte
@@ -81,7 +79,7 @@ func (f Flags) String() string {
 	return string(b[:n])
 }
 
-// Kind says why a segment was sent. It is for traces and does not travel.
+// Kind says why a segment was sent. It is for traces, and is not transmitted.
 type Kind uint8
 
 const (
@@ -107,11 +105,10 @@ const (
 	sackBlockSize   = 8
 	mssOption       = 4
 	scaleOption     = 4
-	sackPermOption  = 4 // with timestamps it takes the place of two of their four bytes of padding
+	sackPermOption  = 4 // with timestamps it replaces two of their four bytes of padding
 )
 
-// Size is the segment's length on the wire in bytes: IP and TCP header, options
-// and payload.
+// Size returns the segment's length on the wire in bytes: IP and TCP headers, options and payload.
 func (s *Segment) Size() int {
 	if s.ipHeader == 0 {
 		return ipv4Header + s.tcpSize()
@@ -142,8 +139,7 @@ func (s *Segment) tcpSize() int {
 	return n
 }
 
-// Len is what the segment takes of the sequence space: its payload, and one each
-// for SYN and FIN.
+// Len returns the length of the segment in sequence numbers: its payload, plus one each for SYN and FIN.
 func (s *Segment) Len() int {
 	n := len(s.Payload)
 	if s.Flags&SYN != 0 {
@@ -155,9 +151,8 @@ func (s *Segment) Len() int {
 	return n
 }
 
-// ResetFor fills out, which must be zero, with the RST that answers s where no
-// connection is (RFC 9293 section 3.10.7.1). It is false if s is itself a RST,
-// which is never answered.
+// ResetFor fills out, which must be zero, with the RST that answers s if there is no connection (RFC 9293 section 3.10.7.1). It returns
+// false if s is itself a RST, which is never answered.
 func ResetFor(s *Segment, out *Segment) bool {
 	if s.Flags&RST != 0 {
 		return false

@@ -1,33 +1,31 @@
 package tcp
 
-// A sendBuffer holds the bytes that were written and never sent. Segments are
-// slices of its blocks, not copies. A block is only ever appended to, so what
-// was sent does not change before the peer's program has read it.
+// A sendBuffer holds bytes that were written and never sent. Segments are slices of its blocks, not copies. Blocks are only ever appended
+// to, so data that was sent does not change before the peer's program has read it.
 type sendBuffer struct {
 	full  [][]byte // full blocks, oldest first
 	tail  []byte   // the block that is being filled
-	whole []byte   // the same, from its first byte on
-	size  int32    // of the next block
-	joint []byte   // a block for segments that lie in two others
+	whole []byte   // the same block, from its first byte on
+	size  int32    // size of the next block
+	joint []byte   // a block for segments that span two others
 
-	queue  []skb  // what they hold, in buffers as Linux has them; the last one is still filled
-	front  int    // the first of them that is left
-	pushed uint64 // end of what was last to be pushed (pushed_seq)
+	queue  []skb  // the bytes, divided into buffers as in Linux; the last one is still being filled
+	front  int    // index of the first buffer that is left
+	pushed uint64 // end of the data that was last marked to be pushed (pushed_seq)
 
 	smallEnd uint64  // end of the last buffer that did not fill its segments, for Nagle's algorithm
-	writes   []int32 // appended and not yet pushed, each by its length
-	appended int32   // their sum
+	writes   []int32 // lengths of the writes that were appended and not yet pushed
+	appended int32   // sum of writes
 }
 
-// A skb is a buffer of the kernel's send queue (sk_buff). Its bounds matter: whether the
-// window takes it is asked of its first segment, its last one carries PSH, and when it is
-// sent again it is cut anew as a whole.
+// A skb is a buffer of the kernel's send queue (sk_buff). Its bounds matter. Its first segment decides whether it fits the window, its last
+// segment carries PSH, and a retransmission cuts it again as a whole.
 type skb struct {
 	end  uint64
 	push bool // TCPHDR_PSH
 }
 
-// enqueued is the number of buffers that wait.
+// enqueued returns the number of buffers that wait.
 func (b *sendBuffer) enqueued() int {
 	if b == nil {
 		return 0
@@ -35,8 +33,7 @@ func (b *sendBuffer) enqueued() int {
 	return len(b.queue) - b.front
 }
 
-// lastSize is how much of what was never sent, which reaches from nxt to end, is in the last
-// buffer.
+// lastSize returns how many of the bytes that were never sent, from nxt to end, are in the last buffer.
 func (b *sendBuffer) lastSize(nxt, end uint64) int {
 	switch k := b.enqueued(); k {
 	case 0:
@@ -48,11 +45,10 @@ func (b *sendBuffer) lastSize(nxt, end uint64) int {
 	}
 }
 
-// enqueue adds bytes up to the sequence number end to the last buffer, or to a new one
-// behind it.
+// enqueue adds bytes up to the sequence number end to the last buffer, or to a new buffer after it.
 func (b *sendBuffer) enqueue(end uint64, fresh bool) {
 	if !fresh {
-		b.queue[len(b.queue)-1] = skb{end: end} // no longer its end that was to be pushed
+		b.queue[len(b.queue)-1] = skb{end: end} // the buffer has a new end, without PSH
 		return
 	}
 	if b.front > 0 && len(b.queue) == cap(b.queue) {
@@ -62,13 +58,13 @@ func (b *sendBuffer) enqueue(end uint64, fresh bool) {
 	b.queue = append(b.queue, skb{end: end})
 }
 
-// push marks the last buffer, which reaches to end (tcp_mark_push).
+// push marks the last buffer, which ends at end (tcp_mark_push).
 func (b *sendBuffer) push(end uint64) {
 	b.queue[len(b.queue)-1].push = true
 	b.pushed = end
 }
 
-// dequeue forgets the first buffer.
+// dequeue removes the first buffer.
 func (b *sendBuffer) dequeue() {
 	if b.front++; b.front == len(b.queue) {
 		b.queue, b.front = b.queue[:0], 0
@@ -94,8 +90,7 @@ const (
 	maxBlock = 64 << 10
 )
 
-// append copies p to the end, behind the sequence number end. mss is the payload of a
-// full segment.
+// append adds a copy of p, which begins at the sequence number end. mss is the payload of a full segment.
 func (b *sendBuffer) append(p []byte, mss int, end uint64, out Output) {
 	for len(p) > 0 {
 		if len(b.tail) == cap(b.tail) {
@@ -122,7 +117,7 @@ func (b *sendBuffer) retire(end uint64, out Output) {
 	b.tail, b.whole = nil, nil
 }
 
-// retireJoint gives up the block of joints.
+// retireJoint gives up the block for segments that span two blocks.
 func (b *sendBuffer) retireJoint(end uint64, out Output) {
 	if b.joint != nil {
 		out.RetireBlock(b.joint[:cap(b.joint)], end)
@@ -130,7 +125,7 @@ func (b *sendBuffer) retireJoint(end uint64, out Output) {
 	}
 }
 
-// join returns room for a segment that lies in two blocks.
+// join returns room for a segment that spans two blocks.
 func (b *sendBuffer) join(n int, end uint64, out Output) []byte {
 	if b.size < maxBlock {
 		return make([]byte, 0, n)
@@ -144,8 +139,8 @@ func (b *sendBuffer) join(n int, end uint64, out Output) []byte {
 	return b.joint[at : at : at+n]
 }
 
-// nextSize is that of a block for n bytes: as large as needed, and twice the one
-// before if there was one. Large ones hold whole segments.
+// nextSize returns the size of a new block for n bytes: as large as needed, and twice the size of the previous block if there was one.
+// Large blocks hold a whole number of segments.
 func (b *sendBuffer) nextSize(n, mss int) int {
 	size := max(int(b.size), n)
 	b.size = int32(min(max(2*size, minBlock), maxBlock))
@@ -155,8 +150,7 @@ func (b *sendBuffer) nextSize(n, mss int) int {
 	return size
 }
 
-// cut takes the first n bytes, which must be there. No byte behind the sequence number
-// end was cut before.
+// cut takes the first n bytes, which must be there. No byte after the sequence number end was cut before.
 func (b *sendBuffer) cut(n int, end uint64, out Output) []byte {
 	if len(b.full) == 0 {
 		p := b.tail[:n]
@@ -196,13 +190,13 @@ type txSegment struct {
 	seq        uint64
 	data       []byte
 	sent       Time   // last transmission
-	order      uint32 // of that transmission among all
-	delivered  uint32 // segments delivered by then
-	prev, next uint32 // in that order; none at the ends
+	order      uint32 // position of that transmission among all transmissions
+	delivered  uint32 // number of segments delivered by then
+	prev, next uint32 // neighbours in that order; none at the ends
 	flag       txFlags
 }
 
-// end is the sequence number behind the segment.
+// end returns the sequence number after the segment.
 func (s *txSegment) end() uint64 {
 	n := s.seq + uint64(len(s.data))
 	if s.flag&(txSYN|txFIN) != 0 {
@@ -218,30 +212,28 @@ const (
 	txFIN
 	txSacked
 	txLost        // thought lost
-	txRetrans     // sent again, and that transmission is thought under way
-	txEverRetrans // sent again, ever
+	txRetrans     // sent again, and that transmission is thought to be under way
+	txEverRetrans // ever sent again
 	txMerged      // empty: its bytes were moved into the segment before
 	txPush        // TCPHDR_PSH of the buffer that it ends
 	txJoined      // lies in the same buffer as the segment before
-	txLinked      // is in the order of time
+	txLinked      // is in the list ordered by time
 )
 
 const none = ^uint32(0)
 
-// A txQueue is the retransmission queue: a ring ordered by sequence number whose
-// segments have an index that does not change, and an order by the time of their
-// last transmission for RACK. Segments that have been acknowledged selectively or
-// marked as lost are not in that order.
+// A txQueue is the retransmission queue. It is a ring ordered by sequence number whose segments keep their index. It is also a list ordered
+// by the time of the last transmission, for RACK. The list does not contain segments that were acknowledged selectively or marked as lost.
 type txQueue struct {
 	buf         []txSegment // its length is a power of two
-	head, tail  uint32      // indices of the first segment and behind the last
-	first, last uint32      // in the order of time
-	merged      uint32      // segments with txMerged
+	head, tail  uint32      // index of the first segment; index after the last
+	first, last uint32      // ends of the list ordered by time
+	merged      uint32      // number of segments with txMerged
 }
 
 const (
-	firstTx = 1       // room for so many segments at first
-	keepTx  = 1 << 13 // and at most when nothing is outstanding, until trim
+	firstTx = 1       // room for this many segments at first
+	keepTx  = 1 << 13 // the most that it keeps room for when nothing is outstanding, until trim
 )
 
 func (q *txQueue) empty() bool             { return q.head == q.tail }
@@ -251,7 +243,7 @@ func (q *txQueue) front() *txSegment       { return q.at(q.head) }
 func (q *txQueue) contains(i uint32) bool  { return i-q.head < q.tail-q.head }
 func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 
-// add returns the place of a new last segment.
+// add adds a segment at the end and returns its index and place.
 func (q *txQueue) add() (uint32, *txSegment) {
 	q.grow()
 	i := q.tail
@@ -273,8 +265,8 @@ func (q *txQueue) grow() {
 	q.buf = bigger
 }
 
-// insert makes a place behind segment i, whose new index it returns, and keeps hint, if
-// it is not none, at its segment. What lies on the shorter side of the queue moves.
+// insert makes a place after segment i and returns the new index of segment i. If hint is not none, insert keeps it pointing at the same
+// segment. The segments on the shorter side of the queue move.
 func (q *txQueue) insert(i uint32, hint *uint32) uint32 {
 	q.grow()
 	if i-q.head < q.tail-1-i && q.head-1 != none {
@@ -297,7 +289,7 @@ func (q *txQueue) insert(i uint32, hint *uint32) uint32 {
 	return i
 }
 
-// move gives segment from the index to.
+// move moves a segment from index from to index to.
 func (q *txQueue) move(from, to uint32) {
 	s := q.at(to)
 	*s = *q.at(from)
@@ -316,7 +308,7 @@ func (q *txQueue) move(from, to uint32) {
 	}
 }
 
-// pop forgets the first segment.
+// pop removes the first segment.
 func (q *txQueue) pop() {
 	s := q.front()
 	q.unlink(q.head)
@@ -330,7 +322,7 @@ func (q *txQueue) pop() {
 	}
 }
 
-// find returns the index of the first segment that ends behind seq.
+// find returns the index of the first segment that ends after seq.
 func (q *txQueue) find(seq uint64) uint32 {
 	lo, hi := q.head, q.tail
 	for lo != hi {
@@ -344,13 +336,13 @@ func (q *txQueue) find(seq uint64) uint32 {
 	return lo
 }
 
-// touch makes segment i the last in the order of time.
+// touch makes segment i the last in the list ordered by time.
 func (q *txQueue) touch(i uint32) {
 	q.unlink(i)
 	q.linkLast(i, q.at(i))
 }
 
-// linkLast is touch for segment i, which is s, if it is not in the order.
+// linkLast is touch for segment i, which is s, if it is not in the list.
 func (q *txQueue) linkLast(i uint32, s *txSegment) {
 	s.flag |= txLinked
 	s.prev, s.next = q.last, none
@@ -362,7 +354,7 @@ func (q *txQueue) linkLast(i uint32, s *txSegment) {
 	q.last = i
 }
 
-// linkBehind puts segment i into the order of time, behind prev.
+// linkBehind puts segment i into the list ordered by time, after prev.
 func (q *txQueue) linkBehind(prev, i uint32) {
 	s, p := q.at(i), q.at(prev)
 	s.flag |= txLinked
@@ -394,7 +386,7 @@ func (q *txQueue) unlink(i uint32) {
 	s.prev, s.next = none, none
 }
 
-// lastLive is the index of the last segment that is not merged away.
+// lastLive returns the index of the last segment that is not merged away.
 func (q *txQueue) lastLive() uint32 {
 	i := q.tail - 1
 	for q.at(i).flag&txMerged != 0 {

@@ -5,9 +5,8 @@ import (
 	"math/bits"
 )
 
-// Append copies as much of p into the send buffer as it takes; Push sends what the windows allow.
-// It returns 0 when the buffer is full (see Events for Writable), and also when nothing can be
-// sent any more (see CanWrite).
+// Append copies as much of p as fits into the send buffer. Push sends what the windows allow. Append returns 0 when the buffer is full (see
+// Events for Writable), and also when nothing can be sent any more (see CanWrite).
 func (c *Conn) Append(p []byte) int {
 	if !c.CanWrite() || len(p) == 0 {
 		return 0
@@ -21,8 +20,7 @@ func (c *Conn) Append(p []byte) int {
 		c.snd = &sendBuffer{pushed: c.end}
 	}
 	if free < len(p) {
-		// The kernel looks at the limit when it allocates a buffer, and then fills
-		// it: the last one may exceed the limit.
+		// The kernel checks the limit when it allocates a buffer, and then fills that buffer: the last one may exceed the limit.
 		goal := c.sizeGoal()
 		if free = (free + goal - 1) / goal * goal; free < len(p) {
 			p = p[:free]
@@ -35,9 +33,8 @@ func (c *Conn) Append(p []byte) int {
 	return len(p)
 }
 
-// Push does what Append and Take have left to do. What was appended is sent as if
-// written now, one write after the other, so that each ends a segment unless
-// Nagle's algorithm or a window holds it back.
+// Push finishes the work that Append and Take have left. It sends the appended data as if it were written at this moment, one write after
+// the other, so that each write ends a segment unless Nagle's algorithm or a window holds it back.
 func (c *Conn) Push(now Time) {
 	c.now = now
 	if n := int(c.taken); n > 0 {
@@ -64,15 +61,14 @@ func (c *Conn) Push(now Time) {
 	}
 }
 
-// enqueue queues n bytes of one write and sends what it may, buffer by buffer
-// (tcp_sendmsg_locked): a buffer that is full goes at once if it is the first, or if half
-// of the largest window was written since the last push, and then all do.
+// enqueue queues n bytes of one write and sends what it may, buffer by buffer (tcp_sendmsg_locked). A full buffer is sent at once if it is
+// the only one. If half of the largest window was written since the last push, all buffers are sent.
 func (c *Conn) enqueue(n int) {
 	b := c.snd
 	goal := c.sizeGoal()
 	open := c.synchronized()
 	if !open {
-		goal = math.MaxInt // of what is written so early the kernel has no buffers yet
+		goal = math.MaxInt // the kernel has not yet divided data written this early into buffers
 	}
 	for {
 		size := b.lastSize(c.nxt, c.end)
@@ -101,21 +97,21 @@ func (c *Conn) enqueue(n int) {
 	}
 }
 
-// sizeGoal is the size of the kernel's buffers in the send queue: up to 64 KiB of
-// full segments, or half the peer's window (tcp_xmit_size_goal).
+// sizeGoal returns the size of the kernel's buffers in the send queue: full segments up to 64 KiB or half the peer's window
+// (tcp_xmit_size_goal).
 func (c *Conn) sizeGoal() int {
 	m := max(c.currentMSS(), 1)
 	goal := min(maxBurst, int(c.maxWnd)/2)
 	return max(goal/m, 1) * m
 }
 
-// keepWrites is how many writes of one instant a connection keeps room for, until trim.
+// keepWrites is the number of writes at one instant for which a connection keeps room, until trim.
 const keepWrites = 64
 
-// sendSpace is how much more the send buffer takes.
+// sendSpace returns how many more bytes the send buffer takes.
 func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - c.appended() }
 
-// appended is what was written and not yet pushed, in bytes.
+// appended returns the number of bytes that were written and not yet pushed.
 func (c *Conn) appended() int {
 	if c.snd == nil {
 		return 0
@@ -123,15 +119,14 @@ func (c *Conn) appended() int {
 	return int(c.snd.appended)
 }
 
-// Writable reports whether a writer that was blocked would be woken: Linux
-// wakes it when a third of the send buffer is free (sk_stream_is_writeable).
+// Writable reports whether a blocked writer would be woken. Linux wakes it when a third of the send buffer is free
+// (sk_stream_is_writeable).
 func (c *Conn) Writable() bool { return 2*c.sendSpace() >= int(c.end-c.una) && c.sendSpace() > 0 }
 
-// MayUnblock says whether a writer that is blocked could be woken by acknowledgements up
-// to ack.
+// MayUnblock reports whether acknowledgements up to ack could wake a blocked writer.
 func (c *Conn) MayUnblock(ack uint64) bool {
-	// What the window may be then: a reduction ends or is undone, and it grows by what is
-	// acknowledged, and by one that is due already.
+	// The largest window by then: a reduction ends or is undone, and the window grows by the segments that are acknowledged, and by one
+	// increase that is already due.
 	cwnd := int(c.cc.cwnd)
 	if c.cc.ssthresh < infinite {
 		cwnd = max(cwnd, int(c.cc.ssthresh))
@@ -145,31 +140,29 @@ func (c *Conn) MayUnblock(ack uint64) bool {
 	return 2*space >= left && space > 0
 }
 
-// Pending says that something was appended which Push has yet to send.
+// Pending reports whether Append has added data that Push has not sent yet.
 func (c *Conn) Pending() bool { return c.appended() > 0 }
 
-// Finished says whether after acknowledgements up to ack everything is sent and
-// acknowledged.
+// Finished reports whether everything is sent and acknowledged after acknowledgements up to ack.
 func (c *Conn) Finished(ack uint64) bool { return ack == c.end && c.appended() == 0 }
 
-// Idle says that all that was written has been sent and acknowledged.
+// Idle reports whether everything that was written has been sent and acknowledged.
 func (c *Conn) Idle() bool { return c.Finished(c.una) }
 
-// Received is the sequence number up to which data has come.
+// Received returns the sequence number up to which data has arrived.
 func (c *Conn) Received() uint64 { return c.rcvNxt }
 
-// Acknowledged is the sequence number up to which the peer has acknowledged what was sent.
+// Acknowledged returns the sequence number up to which the peer has acknowledged our data.
 func (c *Conn) Acknowledged() uint64 { return c.una }
 
-// CanWrite is false once the program has shut down writing, or the connection is
-// dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
+// CanWrite returns false once the program has shut down writing, or the connection is dead. A write then fails with EPIPE, unless Err holds
+// an error that was not reported yet.
 func (c *Conn) CanWrite() bool {
 	return c.state != StateClosed && c.state != TimeWait && c.flag&finQueued == 0
 }
 
-// initSend sets the send buffer to twice the initial window (tcp_sndbuf_expand),
-// and the fallback of RFC 6298 section 5.7 if there was no sample of the
-// round-trip time.
+// initSend sets the send buffer to twice the initial window (tcp_sndbuf_expand). If there was no sample of the round-trip time, it applies
+// the fallback of RFC 6298 section 5.7.
 func (c *Conn) initSend() {
 	c.expandSendBuffer()
 	if c.rtt.srtt8 == 0 {
@@ -180,8 +173,7 @@ func (c *Conn) initSend() {
 
 func (c *Conn) expandSendBuffer() { c.sndbuf = int32(c.sendBufferFor(int(c.cc.cwnd))) }
 
-// sendBufferFor is the send buffer that suits a congestion window, if it was not set by
-// the program.
+// sendBufferFor returns the size of the send buffer that suits a congestion window, unless the program has set the size.
 func (c *Conn) sendBufferFor(cwnd int) int {
 	if c.flag&sndLocked != 0 {
 		return int(c.sndbuf)
@@ -191,8 +183,7 @@ func (c *Conn) sendBufferFor(cwnd int) int {
 	return max(int(c.sndbuf), min(2*n*per, c.cfg.SendBuffer.Max))
 }
 
-// checkSpace wakes a blocked writer (tcp_check_space). The buffer grows if it,
-// not the congestion window, is what limits the connection.
+// checkSpace wakes a blocked writer (tcp_check_space). The buffer grows if it limits the connection and the congestion window does not.
 func (c *Conn) checkSpace() {
 	if c.flag&blocked == 0 {
 		return
@@ -207,8 +198,8 @@ func (c *Conn) checkSpace() {
 	}
 }
 
-// Take copies received bytes into p; Push sends a window update if there is one due. Zero means
-// that nothing is there; EOF and Err say whether anything will come.
+// Take copies received bytes into p. Push sends a window update if one is due. Take returns 0 if there is no data; EOF and Err say whether
+// more can arrive.
 func (c *Conn) Take(p []byte) int {
 	n, freed := c.rcvq.read(p)
 	c.copied += uint64(n)
@@ -217,13 +208,13 @@ func (c *Conn) Take(p []byte) int {
 	return n
 }
 
-// Peek is Take without taking.
+// Peek is like Take, but leaves the data in the buffer.
 func (c *Conn) Peek(p []byte) int { return c.rcvq.peek(p) }
 
-// Copied is the sequence number up to which the program has read.
+// Copied returns the sequence number up to which the program has read.
 func (c *Conn) Copied() uint64 { return c.copied }
 
-// Readable is the number of bytes that Take has for the program.
+// Readable returns the number of bytes that Take has for the program.
 func (c *Conn) Readable() int {
 	n := int(c.rcvNxt - c.copied)
 	if c.flag&finReceived != 0 {
@@ -232,14 +223,14 @@ func (c *Conn) Readable() int {
 	return n
 }
 
-// EOF reports that nothing will come any more and everything was read: the peer's
-// FIN was reached, reading was shut down, or the connection is dead.
+// EOF reports whether everything was read and nothing more will arrive: the peer's FIN was reached, reading was shut down, or the
+// connection is dead.
 func (c *Conn) EOF() bool {
 	return c.Readable() == 0 && (c.flag&readShut != 0 || c.state == StateClosed || c.state == TimeWait)
 }
 
-// CloseRead is shutdown(SHUT_RD): reads return what is there, then EOF. Nothing
-// is sent; data that arrives later is still acknowledged and can be read.
+// CloseRead is shutdown(SHUT_RD): reads return the data that is there, then EOF. It sends nothing. Data that arrives later is still
+// acknowledged and can be read.
 func (c *Conn) CloseRead(now Time) {
 	c.now = now
 	c.flag |= readShut
@@ -273,9 +264,8 @@ func (c *Conn) queueFIN() {
 	c.end++
 }
 
-// Close is close(2) without linger: what was written is still sent, in the
-// background, then a FIN. If received bytes are unread a RST is sent instead
-// (RFC 2525 section 2.17).
+// Close is close(2) without linger: data that was written is still sent in the background, followed by a FIN. If received bytes are unread,
+// Close sends a RST instead (RFC 2525 section 2.17).
 func (c *Conn) Close(now Time) {
 	c.now = now
 	if c.flag&orphan != 0 {
@@ -308,7 +298,7 @@ func (c *Conn) Close(now Time) {
 	}
 }
 
-// Abort is close(2) with a linger of zero: a RST, and everything is forgotten.
+// Abort is close(2) with a linger of zero: it sends a RST and drops everything.
 func (c *Conn) Abort(now Time) {
 	c.now = now
 	c.flag |= orphan
@@ -326,8 +316,8 @@ func (c *Conn) reset() {
 	c.die(OK)
 }
 
-// SetReadBuffer fixes the size of the receive buffer in bytes, which ends its
-// tuning. As in Linux twice the size is set aside, since the bookkeeping counts.
+// SetReadBuffer fixes the size of the receive buffer in bytes and so ends its tuning. Like Linux, it sets aside twice the size, because the
+// accounting overhead counts.
 func (c *Conn) SetReadBuffer(bytes int) {
 	c.flag |= rcvLocked
 	c.rcvbuf = int32(min(max(2*bytes, minReceiveBuffer), 1<<30))

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A timerKind is the meaning of the retransmission timer.
+// A timerKind is the purpose of the retransmission timer.
 type timerKind uint8
 
 const (
@@ -26,8 +26,7 @@ func (c *Conn) clearTimer() {
 	c.rtxAt = Never
 }
 
-// rtoLeft is the time until the first segment's timeout, counted from its last
-// transmission.
+// rtoLeft returns the time until the timeout of the first segment, counted from its last transmission.
 func (c *Conn) rtoLeft() Time {
 	if c.tx.empty() {
 		return c.rtt.rto
@@ -35,8 +34,7 @@ func (c *Conn) rtoLeft() Time {
 	return c.tx.front().sent + c.rtt.rto - c.now
 }
 
-// rearmRTO starts the retransmission timer anew (tcp_rearm_rto). If it served for
-// something else meanwhile, that time counts.
+// rearmRTO starts the retransmission timer again (tcp_rearm_rto). If the timer had another purpose in the meantime, that time counts.
 func (c *Conn) rearmRTO() {
 	if c.tx.empty() {
 		c.clearTimer()
@@ -49,11 +47,10 @@ func (c *Conn) rearmRTO() {
 	c.setTimer(timerRTO, d)
 }
 
-// NextTimer is the instant of the earliest timer, or Never.
+// NextTimer returns the instant of the earliest timer, or Never.
 func (c *Conn) NextTimer() Time { return min(c.AckTimer(), c.rtxAt, c.keepAt) }
 
-// AckTimer is the instant of the earliest timer that does nothing but send an
-// acknowledgement, or Never.
+// AckTimer returns the instant of the earliest timer that only sends an acknowledgement, or Never.
 func (c *Conn) AckTimer() Time {
 	if c.ooo != nil {
 		return min(c.ackAt, c.ooo.at)
@@ -61,8 +58,7 @@ func (c *Conn) AckTimer() Time {
 	return c.ackAt
 }
 
-// SendTimer is the instant of a timer that does nothing but send segments and set
-// further timers, or Never: c does not end by it.
+// SendTimer returns the instant of a timer that only sends segments and sets further timers, or Never. That timer does not end c.
 func (c *Conn) SendTimer() Time {
 	if c.timer == timerProbe || c.timer == timerReorder {
 		return c.rtxAt
@@ -70,8 +66,7 @@ func (c *Conn) SendTimer() Time {
 	return Never
 }
 
-// EndTimer is the instant of the earliest of the other timers, which may end c, or
-// Never.
+// EndTimer returns the instant of the earliest of the other timers, which may end c, or Never.
 func (c *Conn) EndTimer() Time {
 	if c.SendTimer() != Never {
 		return c.keepAt
@@ -79,9 +74,8 @@ func (c *Conn) EndTimer() Time {
 	return min(c.rtxAt, c.keepAt)
 }
 
-// KeepsAlive says whether c has nothing under way and nothing to do but keep-alive, or not even
-// that. fails is the instant at which c ends, at the earliest, if no probe is answered from
-// now on, or Never; every is the least time between two probes.
+// KeepsAlive reports whether c has nothing under way and no work except keep-alive, if that. fails is the earliest instant at which c ends
+// if no probe is answered from this moment on, or Never. every is the shortest time between two probes.
 func (c *Conn) KeepsAlive() (fails, every Time, ok bool) {
 	if c.state != Established && c.state != CloseWait && (c.state != FinWait2 || c.flag&orphan != 0) {
 		return 0, 0, false
@@ -93,7 +87,7 @@ func (c *Conn) KeepsAlive() (fails, every Time, ok bool) {
 	return fails, every, true
 }
 
-// keepsAlive is what [Conn.KeepsAlive] says of a connection whose timer is due at an instant, after so many probes.
+// keepsAlive returns the results of [Conn.KeepsAlive] for a connection whose timer is due at the instant at, after this number of probes.
 func (cfg *Config) keepsAlive(at Time, probes uint8) (fails, every Time) {
 	k := cfg.KeepAlive
 	switch {
@@ -106,8 +100,8 @@ func (cfg *Config) keepsAlive(at Time, probes uint8) (fails, every Time) {
 	}
 }
 
-// Lookahead is how long after an instant, at least, c cannot end by a timer that is set
-// from then on, by Push, by an acknowledgement or data, or by a timer that only sends.
+// Lookahead returns how long after the instant at, at least, no timer can end c that is set from then on: by Push, by an acknowledgement or
+// data, or by a timer that only sends.
 func (c *Conn) Lookahead(at Time) Time {
 	wait := c.cfg.RTOInitial
 	if c.rtt.srtt8 != 0 {
@@ -115,8 +109,7 @@ func (c *Conn) Lookahead(at Time) Time {
 	}
 	wait = min(wait, c.rtt.rto, c.cfg.RTOMax)
 	if c.retries > 0 || c.cfg.UserTimeout > 0 && c.rec.retransStamp != 0 {
-		// What is left of a timeout may be set anew at any moment, and then it may be
-		// the last one.
+		// The rest of a timeout may be set anew at any moment, and this timeout may be the last.
 		wait = min(wait, max(c.rec.retransStamp+c.silenceLimit(c.cfg.Retries2)-stamp(at), 0))
 	}
 	if c.probedSince != 0 && c.cfg.UserTimeout > 0 {
@@ -169,8 +162,8 @@ func (c *Conn) onRTO() {
 		c.onSynTimeout()
 		return
 	case c.wnd == 0 && c.flag&orphan == 0:
-		// The peer closed the window over what is under way. The timeouts are
-		// probes then, and no reason to give up while it answers.
+		// The peer has closed the window over data that is under way. The timeouts then serve as probes. They are no reason to give up
+		// while the peer answers.
 		if c.rtxProbeTimedOut() {
 			c.failTimeout()
 			return
@@ -189,9 +182,8 @@ func (c *Conn) onRTO() {
 	c.setTimer(timerRTO, c.clampRTO())
 }
 
-// rtxProbeTimedOut is timedOut for timeouts that only probe a window that the peer has closed
-// over what is under way (tcp_rtx_probe0_timed_out): a peer that has not been heard of since, for twice the
-// longest timeout, is given up.
+// rtxProbeTimedOut is timedOut for timeouts that only probe a window that the peer has closed over data under way
+// (tcp_rtx_probe0_timed_out). It gives up a peer that has been silent for twice the longest timeout.
 func (c *Conn) rtxProbeTimedOut() bool {
 	since, limit := c.rec.retransStamp, 2*c.cfg.RTOMax
 	if since == 0 {
@@ -209,8 +201,7 @@ func (c *Conn) doubleRTO() {
 	c.rtt.rto = min(2*c.rtt.rto, c.cfg.RTOMax)
 }
 
-// onSynTimeout repeats the SYN: a few times after the same time, then after
-// doubled times.
+// onSynTimeout repeats the SYN: a few times after the same interval, then after doubling intervals.
 func (c *Conn) onSynTimeout() {
 	limit := c.cfg.SynRetries
 	if c.state == SynSent {
@@ -230,8 +221,7 @@ func (c *Conn) onSynTimeout() {
 	c.setTimer(timerRTO, c.clampRTO())
 }
 
-// clampRTO is the retransmission timeout, or less if the program's patience ends before
-// (tcp_clamp_rto_to_user_timeout).
+// clampRTO returns the retransmission timeout, or less if the user timeout ends earlier (tcp_clamp_rto_to_user_timeout).
 func (c *Conn) clampRTO() Time {
 	if c.cfg.UserTimeout <= 0 {
 		return c.rtt.rto
@@ -239,8 +229,7 @@ func (c *Conn) clampRTO() Time {
 	return min(c.rtt.rto, max(c.rec.retransStamp+c.cfg.UserTimeout-stamp(c.now), time.Millisecond))
 }
 
-// onSynAckTimeout repeats the SYN-ACK, or forgets the attempt in silence
-// (reqsk_timer_handler).
+// onSynAckTimeout repeats the SYN-ACK, or silently drops the attempt (reqsk_timer_handler).
 func (c *Conn) onSynAckTimeout() {
 	if int(c.retries) >= c.cfg.SynAckRetries {
 		c.die(OK)
@@ -265,7 +254,7 @@ func (c *Conn) failTimeout() {
 	c.die(code)
 }
 
-// timedOut says that the peer has been silent for too long (tcp_write_timeout).
+// timedOut reports whether the peer has been silent for too long (tcp_write_timeout).
 func (c *Conn) timedOut() bool {
 	limit := c.cfg.Retries2
 	if c.flag&orphan != 0 {
@@ -274,9 +263,8 @@ func (c *Conn) timedOut() bool {
 	return c.retries > 0 && stamp(c.now)-c.rec.retransStamp >= c.silenceLimit(limit)
 }
 
-// silenceLimit is how long after the first retransmission a peer that acknowledges nothing is
-// given up: what the program has asked for, or what so many doublings would take
-// (retransmits_timed_out).
+// silenceLimit returns how long after the first retransmission c gives up a peer that acknowledges nothing: the user timeout, or the time
+// that the given number of doublings would take (retransmits_timed_out).
 func (c *Conn) silenceLimit(doublings int) Time {
 	if c.cfg.UserTimeout > 0 {
 		return c.cfg.UserTimeout
@@ -284,9 +272,9 @@ func (c *Conn) silenceLimit(doublings int) Time {
 	return c.modelTimeout(doublings)
 }
 
-// orphanRetries is the limit for a connection without a program (tcp_orphan_retries). A
-// peer is alive while the timeout has not reached its maximum; after that there is no more
-// patience, and with a parameter of one's own none if an ICMP message says why.
+// orphanRetries returns the limit for a connection that the program has closed (tcp_orphan_retries). alive means that the timeout has not
+// reached its maximum. After that the limit is 0 by default. If the parameter was set, the limit is then 0 only if an ICMP message has
+// given a reason.
 func (c *Conn) orphanRetries(alive bool) int {
 	if !alive && (c.softErr != OK || c.cfg.orphansUnset) {
 		return 0
@@ -294,8 +282,7 @@ func (c *Conn) orphanRetries(alive bool) int {
 	return c.cfg.OrphanRetries
 }
 
-// modelTimeout is the time that n doublings from RTOMin would take
-// (tcp_model_timeout): 924.6 s for 15.
+// modelTimeout returns the time that n doublings from RTOMin would take (tcp_model_timeout): 924.6 s for 15.
 func (c *Conn) modelTimeout(n int) Time {
 	base, top := c.cfg.RTOMin, c.cfg.RTOMax
 	doublings := bits.Len64(uint64(top/base)) - 1
@@ -305,16 +292,14 @@ func (c *Conn) modelTimeout(n int) Time {
 	return (2<<doublings-1)*base + Time(n-doublings)*top
 }
 
-// windowProbeDelay is the time to the next probe of a closed window
-// (tcp_probe0_when).
+// windowProbeDelay returns the time to the next probe of a closed window (tcp_probe0_when).
 func (c *Conn) windowProbeDelay() Time {
 	base := max(c.rtt.rto, c.cfg.RTOMin)
 	limit := bits.Len64(uint64(c.cfg.RTOMax / c.cfg.RTOMin))
 	return min(base<<min(int(c.backoff), limit), c.cfg.RTOMax)
 }
 
-// clampProbe is that time, or less if the program's patience ends before
-// (tcp_clamp_probe0_to_user_timeout).
+// clampProbe returns that time, or less if the user timeout ends earlier (tcp_clamp_probe0_to_user_timeout).
 func (c *Conn) clampProbe() Time {
 	d := c.windowProbeDelay()
 	if c.cfg.UserTimeout > 0 && c.probedSince != 0 {
@@ -323,8 +308,8 @@ func (c *Conn) clampProbe() Time {
 	return d
 }
 
-// onWindowTimer probes a closed window. As long as the peer answers it may stay
-// closed for ever (RFC 9293 section 3.8.6.1), unless the program has set a limit.
+// onWindowTimer probes a closed window. As long as the peer answers, the window may stay closed for ever (RFC 9293 section 3.8.6.1), unless
+// the program has set a user timeout.
 func (c *Conn) onWindowTimer() {
 	if !c.tx.empty() || c.nxt == c.end {
 		c.probes, c.probedSince = 0, 0
@@ -362,7 +347,7 @@ func (c *Conn) onWindowTimer() {
 	c.setTimer(timerWindow, c.clampProbe())
 }
 
-// onKeepTimer serves keep-alive, FIN_WAIT2 and TIME_WAIT.
+// onKeepTimer handles keep-alive, FIN_WAIT2 and TIME_WAIT.
 func (c *Conn) onKeepTimer() {
 	if c.state == TimeWait || c.state == FinWait2 && c.flag&orphan != 0 {
 		c.die(OK)
@@ -396,8 +381,8 @@ func (c *Conn) onKeepTimer() {
 	c.keepAt = c.now + k.Interval
 }
 
-// finTime is how long a closed connection waits for the peer's FIN (tcp_fin_time). What is more than TIME_WAIT counts
-// twice, and nothing else: Linux first waits for so long as a socket, and then once more as what stands for one in
+// finTime returns how long a closed connection waits for the peer's FIN (tcp_fin_time). If this exceeds TIME_WAIT, the excess counts twice
+// and the rest not at all: Linux waits that long with a socket, and then once more with the small structure that replaces the socket in
 // TIME_WAIT (tcp_rcv_state_process, tcp_keepalive_timer).
 func (c *Conn) finTime() Time {
 	least := c.rtt.rto<<2 - c.rtt.rto>>1
@@ -408,8 +393,7 @@ func (c *Conn) finTime() Time {
 	return d
 }
 
-// revertBackoff takes back a doubling when an ICMP message shows that the route,
-// not congestion, is to blame (tcp_ld_RTO_revert, RFC 6069).
+// revertBackoff undoes one doubling when an ICMP message shows that the route, not congestion, is to blame (tcp_ld_RTO_revert, RFC 6069).
 func (c *Conn) revertBackoff(seq uint64) {
 	if seq != c.una || c.retries == 0 || c.backoff == 0 || c.tx.empty() || c.timer != timerRTO {
 		return

@@ -1,7 +1,6 @@
 package tcp
 
-// packetDelayed says that the acknowledgement is for a transmission before the
-// first retransmission (Eifel, RFC 3522).
+// packetDelayed reports whether the acknowledgement is for a transmission before the first retransmission (Eifel, RFC 3522).
 func (c *Conn) packetDelayed() bool {
 	return c.rec.retransStamp != 0 && c.echoedBefore(c.rec.retransStamp)
 }
@@ -10,7 +9,7 @@ func (c *Conn) mayUndo() bool {
 	return c.rec.undoMarked && (c.ep.undoRetrans == 0 || c.packetDelayed())
 }
 
-// undo takes back the reduction of the window (tcp_undo_cwnd_reduction).
+// undo reverts the reduction of the window (tcp_undo_cwnd_reduction).
 func (c *Conn) undo(unmark bool) {
 	g, r := &c.cc, &c.rec
 	if unmark {
@@ -32,8 +31,8 @@ func (c *Conn) undo(unmark bool) {
 	c.rack.advanced = true
 }
 
-// holdState keeps a sender without SACK in its state until something above
-// highSeq is acknowledged, lest old duplicates start a second recovery (RFC 6582).
+// holdState keeps a sender without SACK in its state until something above highSeq is acknowledged. Otherwise old duplicates could start a
+// second recovery (RFC 6582).
 func (c *Conn) holdState() bool {
 	if c.una != c.rec.highSeq || c.has&sackOK != 0 {
 		return false
@@ -83,8 +82,8 @@ func (c *Conn) tryUndoLoss(spurious bool) bool {
 	return true
 }
 
-// tryUndoPartial looks whether a partial acknowledgement in recovery is due to a
-// delayed packet. It reports that nothing more is to be marked or sent.
+// tryUndoPartial checks whether a partial acknowledgement in recovery is due to a delayed packet. If it returns true, nothing more must be
+// marked or sent.
 func (c *Conn) tryUndoPartial(priorUna uint64) bool {
 	if !c.rec.undoMarked || !c.packetDelayed() {
 		return false
