@@ -43,6 +43,17 @@ func SetPolicy(t *testing.T, text string) {
 	}
 }
 
+// Looks is how often a watchdog looks in a span of real time at a test in which it finds nothing.
+func Looks(span time.Duration) (looks int) {
+	w := clockWatch{pause: looksFirst}
+	span -= w.wait()
+	for w.pause = 0; span >= 0; span -= w.wait() {
+		looks++
+		w.relax()
+	}
+	return looks
+}
+
 // IdleFaults names the faults that met nothing so far.
 func (n *Network) IdleFaults() string {
 	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })

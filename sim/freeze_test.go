@@ -415,3 +415,12 @@ func TestVictimTrySpin(t *testing.T) {
 	require.ErrorContains(t, err, "To repeat it:")
 	sim.Test(t, func(t *testing.T, n *sim.Network) { time.Sleep(time.Hour) })
 }
+
+// Where no bubble freezes because of its own locks the watchdog looks seldom: each look wakes a processor.
+func TestHowOftenTheWatchdogLooks(t *testing.T) {
+	want := 1 + 7 + 60 // after 1 ms; after 0.2 ms more, and always twice as long, to 12.8 ms; every 16 ms
+	if sim.Exact() {
+		want = 10
+	}
+	require.Equal(t, want, sim.Looks(time.Second))
+}

@@ -29,7 +29,7 @@ type watchdog struct {
 func newWatchdog(run *bubbleRun) *watchdog {
 	d := &watchdog{run: run, done: make(chan struct{})}
 	d.all.Add(1)
-	d.begin = time.AfterFunc(max(looksFirst, looksLeast()), func() {
+	d.begin = time.AfterFunc((&clockWatch{pause: looksFirst}).wait(), func() {
 		defer d.all.Done()
 		d.all.Add(1)
 		go func() { // not by d.all.Go, with which goroutines of a program begin as well: see nobodyInTheProcess
@@ -119,16 +119,8 @@ func (d *watchdog) watchClock() {
 				runtime.Gosched()
 			}
 		}
-		timer.Reset(max(w.pause, looksLeast()))
+		timer.Reset(w.wait())
 	}
-}
-
-// looksLeast is the shortest time between two looks. Each wakes a processor.
-func looksLeast() time.Duration {
-	if exact.Enabled {
-		return looksExact
-	}
-	return 0
 }
 
 // A clockWatch is what watchClock remembers.
@@ -141,6 +133,14 @@ type clockWatch struct {
 	since    time.Time       // when the goroutines of last were first seen waiting
 	last     string          // waiting goroutines
 	own      map[string]bool // locks that became free only when the clock moved
+}
+
+// wait returns the time until the next look. Each look wakes a processor.
+func (w *clockWatch) wait() time.Duration {
+	if exact.Enabled {
+		return max(w.pause, looksExact)
+	}
+	return w.pause
 }
 
 // oneAtATime prevents a watchdog from moving a clock while another one looks.
