@@ -110,7 +110,7 @@ func (t *diskTx) drop(goes func(*Entry) bool) error {
 		if err != nil || !goes(&e) {
 			return err
 		}
-		if e.Offset <= last { // it is not where bbolt looks for it, and stays for ever
+		if e.Offset <= last { // it is not where bbolt looks for it, and stays forever
 			return fmt.Errorf("entry % x is out of order: it comes after entry %d", k, last)
 		}
 		last = e.Offset

@@ -48,7 +48,7 @@ type stranger struct {
 // otherwise broken.
 type callMark struct {
 	from    time.Duration
-	until   time.Duration // 0: for ever
+	until   time.Duration // 0: forever
 	promise Promise
 	why     string
 }

@@ -26,7 +26,7 @@ type publication struct {
 // A content is an event to publish, and how to publish it.
 type content struct {
 	data string
-	ttl  time.Duration // 0: for ever
+	ttl  time.Duration // 0: forever
 	to   string        // who alone may see it; "": everybody
 	key  string        // "": it has none
 	from *Publisher    // whose outbox it is in; nil: Publish is called for it

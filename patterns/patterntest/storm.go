@@ -23,7 +23,7 @@ type deliveryStorm struct {
 type burst struct {
 	pace
 	size int
-	ttl  time.Duration // 0: for ever
+	ttl  time.Duration // 0: forever
 }
 
 // drawStorm draws some minutes of trouble. All faults end within five minutes of the

@@ -179,7 +179,7 @@ func noHeader(err error) error {
 	return err
 }
 
-// maxHeaderBytes is what a frame may have beside its data.
+// maxHeaderBytes is the largest size of a frame without its data.
 const maxHeaderBytes = 4 << 10
 
 // touch notes a sign of life.
@@ -189,7 +189,7 @@ func (n *clientConn) touch() {
 	}
 }
 
-// explain adds to the error of a connection what the connection does not know.
+// explain adds to a connection's error what the connection does not know.
 func (n *clientConn) explain(err error) error {
 	if n.silent.Load() && !errors.As(err, new(*finalError)) {
 		n.count(func(st *ClientStats) { st.Silent++ })
@@ -254,8 +254,8 @@ func (n *clientConn) read() {
 	}
 }
 
-// put waits for room for the message. Who waits for the own handler does not count the
-// server's silence. It reports false when the connection is over.
+// put waits for room for the message. While it waits for the client's own handler, the
+// server's silence does not count. It reports false when the connection is over.
 func (n *clientConn) put(m *inbound) bool {
 	// A server that keeps to its window never gets there: beside it there may be a snapshot,
 	// and one message that is larger than the window.
@@ -438,7 +438,7 @@ func (n *clientConn) gap(ctx context.Context, g Gap) error {
 	return nil
 }
 
-// oversized steps over the message, or it would come again for ever.
+// oversized skips the message, which would otherwise be sent again forever.
 func (n *clientConn) oversized(ctx context.Context, m *inbound) error {
 	n.count(func(st *ClientStats) { st.Oversized++ })
 	switch m.frame.kind {

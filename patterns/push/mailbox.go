@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// maxAbsent is how many clients the server remembers of which it knows nothing but how many
-// messages have expired while they were away.
+// maxAbsent is the number of absent clients for which the server remembers only how many
+// messages have expired.
 const maxAbsent = 1 << 16
 
 // mailboxes remember which messages with a TTL their clients have yet to acknowledge, so
@@ -83,8 +83,8 @@ func (m *mailboxes) lapsed(client string, offsets []uint64) {
 	}
 }
 
-// dropped notes that the log keeps nothing up to offset: what is lost by that, the client is
-// told otherwise.
+// dropped records that the log keeps nothing up to offset. The client is notified of that
+// loss in another way.
 func (m *mailboxes) dropped(offset uint64) {
 	for e := m.log.Front(); e != nil && e.Value.(*waiting).offset <= offset; e = m.log.Front() {
 		m.remove(e.Value.(*waiting))
@@ -162,8 +162,9 @@ func (b *mailbox) find(offset uint64) (int, bool) {
 	})
 }
 
-// rest forgets a mailbox in which nothing waits, or what has expired in the one that has
-// rested the longest.
+// rest forgets a mailbox in which nothing waits and nothing has expired. A mailbox in
+// which only the count of expired messages is left rests. If too many rest, it forgets
+// the one that has rested the longest.
 func (m *mailboxes) rest(b *mailbox) {
 	switch {
 	case len(b.waiting) > 0:

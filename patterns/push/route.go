@@ -44,7 +44,7 @@ func (s *Server) route() {
 		page, err := s.opts.Log.After(s.routed, eventlog.Query{})
 		switch {
 		case err != nil:
-			// A session that reads from its queue would wait for ever for what
+			// A session that reads from its queue would wait forever for what
 			// cannot be read.
 			s.opts.Logger.Error("push: the log failed", "error", err)
 			for _, c := range s.connected() {
@@ -237,8 +237,9 @@ func (s *Server) admit(client string, hs handshake) int {
 	return 0
 }
 
-// register makes the session the client's own, and fences the one before. It reports
-// false if that is another run's, and c has to show that its client is there.
+// register makes the session the client's own, and fences the previous one. It
+// reports false if that belongs to another run, in which case c must first show that
+// its client is alive.
 func (s *Server) register(c *session, answered bool) bool {
 	s.mu.Lock()
 	old := s.sessions[c.id.Client]
@@ -305,8 +306,8 @@ func (s *Server) unlist(c *session) {
 	s.topics.leave(c)
 }
 
-// attach lets the session read from its queue if it has read all of the log
-// that was routed before: what comes after, it is offered.
+// attach makes the session live if it has read everything in the log that was
+// routed so far. From then on it is offered new entries.
 func (s *Server) attach(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -318,8 +319,9 @@ func (s *Server) attach(c *session) {
 	}
 }
 
-// announce queues the position that a client without events has reached, lest
-// the log overtake its cursor although it missed nothing.
+// announce queues the position that a client without events has reached.
+// Otherwise the log would overtake its cursor although the client missed
+// nothing.
 func (s *Server) announce(c *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

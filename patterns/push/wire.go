@@ -132,7 +132,7 @@ const (
 const protocolVersion = 1
 
 // control is a text frame, in either direction. Its fields, those of hello and the layout
-// of frame are the protocol: what is added must be of no matter to those who ignore it, or
+// of frame are the protocol: an addition must be harmless to those that ignore it, or
 // raise protocolVersion.
 type control struct {
 	Type    string `json:"type"`

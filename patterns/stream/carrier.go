@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
-// piece is what one write deadline is for. An event of any size gets through to a
-// client that takes a piece in time.
+// piece is how much data one write deadline covers. An event of any size reaches
+// a client that accepts each piece in time.
 const piece = 16 << 10
 
 // open answers the request with a stream, or with an error.
@@ -97,7 +97,7 @@ func (c *httpCarrier) abort() {
 	_ = c.rc.SetWriteDeadline(time.Unix(1, 0))
 }
 
-// wsCarrier is a WebSocket of which nothing is expected but its end.
+// wsCarrier is a WebSocket from which nothing but its end is expected.
 type wsCarrier struct {
 	conn    *wsframe.Conn
 	ctx     context.Context
@@ -114,7 +114,7 @@ func openWebSocket(w http.ResponseWriter, r *http.Request, origins []string, tim
 	return &wsCarrier{conn: conn, ctx: conn.CloseRead(context.WithoutCancel(r.Context())), timeout: timeout}, nil
 }
 
-// write writes one message. The time is for each piece of it.
+// write writes one message. The deadline is for each piece of it.
 func (c *wsCarrier) write(p []byte) error {
 	err := c.conn.SendMessage(websocket.MessageText, p, piece, c.timeout)
 	c.failed = err != nil

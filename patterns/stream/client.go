@@ -139,7 +139,7 @@ func (c *Client) Check() error {
 	return check.Err()
 }
 
-// patience is how long nothing may be heard. Zero: for ever.
+// patience returns how long the server may be silent. Zero: forever.
 func (c *Client) patience() time.Duration {
 	if c.Heartbeat < 0 {
 		return 0

@@ -326,7 +326,7 @@ func (e *retryAfterError) Unwrap() error { return e.error }
 
 // watchdog bites when it has watched for too long.
 type watchdog struct {
-	patience time.Duration // zero: for ever
+	patience time.Duration // zero: forever
 	bite     func()
 	timer    *time.Timer
 }
