@@ -155,8 +155,13 @@ func thisBubble() string {
 	if now := time.Now(); now != now.Round(0) {
 		return ""
 	}
-	_, bubble := thisGoroutine()
-	return bubble
+	// The runtime walks the whole stack, which is short on a goroutine of its own.
+	number := make(chan string, 1)
+	go func() {
+		_, bubble := thisGoroutine()
+		number <- bubble
+	}()
+	return <-number
 }
 
 func isNumber(s string) bool {
