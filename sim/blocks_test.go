@@ -112,3 +112,22 @@ func TestWhatIsSentAgainIsTheSame(t *testing.T) {
 		require.Positive(t, again)
 	})
 }
+
+// A short message there and back over TCP takes no memory from the heap, but for the slabs that short writes share and the trace.
+func TestShortMessagesAllocateNothing(t *testing.T) {
+	t.Setenv("SQUALL_ARTIFACTS", "off") // recording takes memory
+	if sim.RaceEnabled {
+		t.Skip("the race detector's moments are allocated")
+	}
+	for _, size := range []int{1, 200} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			c := echoTo(n, n.Host("client"), n.Host("server"))
+			p := make([]byte, size)
+			require.Zero(t, testing.AllocsPerRun(500, func() {
+				c.Write(p)
+				io.ReadFull(c, p)
+			}), "%d bytes", size)
+			c.Close()
+		}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+	}
+}
