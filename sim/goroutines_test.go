@@ -202,3 +202,10 @@ func TestRoomOfALargeDumpIsGivenUp(t *testing.T) {
 		require.LessOrEqual(t, len(*room), mostDumpRoom)
 	}
 }
+
+// As long as a bubble has not made its network the watchdog waits between two looks.
+func TestWatchdogWaitsForTheNetwork(t *testing.T) {
+	w := clockWatch{d: &watchdog{run: newBubbleRun(t)}}
+	require.True(t, w.watch())
+	require.GreaterOrEqual(t, w.pause, looksOften)
+}

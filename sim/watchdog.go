@@ -107,17 +107,8 @@ func (d *watchdog) watchClock() {
 			return
 		case <-timer.C:
 		}
-		n := d.run.network.Load()
-		switch {
-		case n == nil:
-			w.relax()
-		case n.harness.dead.Load():
+		if !w.watch() {
 			return
-		}
-		for n != nil && w.look(n) && !n.harness.dead.Load() {
-			for began := time.Now(); !nobodyRuns() && time.Since(began) < looksOften; {
-				runtime.Gosched()
-			}
 		}
 		timer.Reset(w.wait())
 	}
@@ -141,6 +132,24 @@ func (w *clockWatch) wait() time.Duration {
 		return max(w.pause, looksExact)
 	}
 	return w.pause
+}
+
+// watch looks at the bubble, and again as long as it moves the bubble's clock. It returns false once the bubble has been abandoned.
+func (w *clockWatch) watch() (alive bool) {
+	n := w.d.run.network.Load()
+	if n == nil { // not yet
+		w.relax()
+		return true
+	}
+	if n.harness.dead.Load() {
+		return false
+	}
+	for w.look(n) && !n.harness.dead.Load() {
+		for began := time.Now(); !nobodyRuns() && time.Since(began) < looksOften; {
+			runtime.Gosched()
+		}
+	}
+	return true
 }
 
 // oneAtATime prevents a watchdog from moving a clock while another one looks.
