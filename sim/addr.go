@@ -20,10 +20,10 @@ func validName(kind, name string) error {
 		return fmt.Errorf("%s(%.20q...): the name must not be longer than 253 bytes", kind, name)
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return fmt.Errorf("%s(%q): an address is no name", kind, name)
+		return fmt.Errorf("%s(%q): an address is not a name", kind, name)
 	}
 	if strings.EqualFold(name, "localhost") {
-		return fmt.Errorf("%s(%q): the name stands for every host itself", kind, name)
+		return fmt.Errorf("%s(%q): every host uses this name for itself", kind, name)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {

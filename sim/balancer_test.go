@@ -343,7 +343,7 @@ func TestMisuseOfBalancers(t *testing.T) {
 			require.PanicsWithValue(t, want, f)
 		}
 		lb := r.Balancer(sim.BalancerConfig{Port: 7}, h)
-		require.PanicsWithValue(t, "sim: router r: Drain: the host is none of the balancer's backends", func() { lb.Drain(n.Host("x"), 0) })
+		require.PanicsWithValue(t, "sim: router r: Drain: the host is not one of the balancer's backends", func() { lb.Drain(n.Host("x"), 0) })
 		require.PanicsWithValue(t, fmt.Sprintf("sim: router r: Drain(%v): it must not be negative", -time.Second), func() { lb.Drain(h, -time.Second) })
 	})
 }

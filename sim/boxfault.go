@@ -157,7 +157,7 @@ func FailBackend(r *Router, h *Host) *Fault {
 func (b *Balancer) backendOf(function string, h *Host) *backend {
 	i := slices.IndexFunc(b.backends, func(e *backend) bool { return e.host == h })
 	if i < 0 {
-		panic(fmt.Sprintf("sim: router %s: %s: the host is none of the balancer's backends", b.r.name, function))
+		panic(fmt.Sprintf("sim: router %s: %s: the host is not one of the balancer's backends", b.r.name, function))
 	}
 	return b.backends[i]
 }

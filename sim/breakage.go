@@ -107,7 +107,7 @@ func Break(n *Network, what Breakage, at Place) *Fault {
 		panic(fmt.Sprintf("sim: Break: %v", err))
 	}
 	if at.Kind == UDP && what == ConnectionReset {
-		panic(fmt.Sprintf("sim: Break: Place.Kind is %v: a ConnectionReset is of TCP", at.Kind))
+		panic(fmt.Sprintf("sim: Break: Place.Kind is %v: a ConnectionReset needs a TCP packet", at.Kind))
 	}
 	b := n.breakage(brokenPlace{what, at})
 	b.fault.begin = func() {

@@ -168,7 +168,7 @@ func TestBreakIsAFault(t *testing.T) {
 			{n, sim.Lost, with(func(p *sim.Place) { p.Nth = 0 }), "sim: Break: Place.Nth is 0: it must be 1 or more"},
 			{n, sim.Lost, with(func(p *sim.Place) { p.Kind = 77 }), "sim: Break: Place.Kind is 77: it must be one of the constants, AnyPacket to SentAgain"},
 			{n, sim.Lost, with(func(p *sim.Place) { p.Kind = sim.ICMP }), "sim: Break: Place.Kind is ICMP messages: only packets of TCP and UDP have places"},
-			{n, sim.ConnectionReset, with(func(p *sim.Place) { p.Kind = sim.UDP }), "sim: Break: Place.Kind is datagrams: a ConnectionReset is of TCP"},
+			{n, sim.ConnectionReset, with(func(p *sim.Place) { p.Kind = sim.UDP }), "sim: Break: Place.Kind is datagrams: a ConnectionReset needs a TCP packet"},
 		} {
 			require.PanicsWithValue(t, row.want, func() { sim.Break(row.n, row.what, row.at) })
 		}

@@ -79,14 +79,14 @@ func mustCompose(function string, faults []*Fault) {
 		case f == nil:
 			panic("sim: " + function + ": a fault is nil")
 		case f.n != faults[0].n:
-			panic(fmt.Sprintf("sim: %s: %v is of another network than %v", function, f, faults[0]))
+			panic(fmt.Sprintf("sim: %s: %v belongs to another network than %v", function, f, faults[0]))
 		case seen[f]:
-			panic(fmt.Sprintf("sim: %s: %v is named twice: make a fault for each", function, f))
+			panic(fmt.Sprintf("sim: %s: %v is given twice: make two faults", function, f))
 		}
 		seen[f] = true
 	}
 	if len(faults) == 0 {
-		panic("sim: " + function + ": it takes at least one fault")
+		panic("sim: " + function + ": at least one fault is needed")
 	}
 }
 

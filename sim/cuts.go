@@ -29,7 +29,7 @@ func Groups(groups ...[]*Host) Cuts {
 		for _, h := range g {
 			h.must("Groups")
 			if j, ok := in[h]; ok && j != i {
-				panic(fmt.Sprintf("sim: Groups: host %q stands in groups %d and %d", h.name, j+1, i+1))
+				panic(fmt.Sprintf("sim: Groups: host %q is in groups %d and %d", h.name, j+1, i+1))
 			}
 			in[h] = i
 		}
@@ -98,7 +98,7 @@ func needs(shape string, hosts []*Host, least int) {
 		seen[h] = true
 	}
 	if len(hosts) < least {
-		panic(fmt.Sprintf("sim: %s: %s: it takes %d at least", shape, count.Of(len(hosts), "host", "hosts"), least))
+		panic(fmt.Sprintf("sim: %s: %s: at least %d are needed", shape, count.Of(len(hosts), "host", "hosts"), least))
 	}
 }
 
@@ -150,15 +150,15 @@ func (c PartitionConfig) check() error {
 	case c.Only > OpenConnections:
 		return fmt.Errorf("Only is %d: it must be AllPackets, NewConnections or OpenConnections", c.Only)
 	case c.Rejects && c.Holds:
-		return fmt.Errorf("Rejects and Holds are both set: a packet is answered or waits")
+		return fmt.Errorf("Rejects and Holds are both set: set only one")
 	case c.Rejects && !known:
 		return fmt.Errorf("Code is %d: it must be one of the codes of ICMPCode", c.Code)
 	case !c.Rejects && c.Code != 0:
-		return fmt.Errorf("Code is %d (%v) without Rejects: nobody is told", c.Code, c.Code)
+		return fmt.Errorf("Code is %d (%v): it needs Rejects", c.Code, c.Code)
 	case c.InFlight && c.Holds:
-		return fmt.Errorf("InFlight and Holds are both set: what holds packets loses none")
+		return fmt.Errorf("InFlight and Holds are both set: set only one, since held packets are not lost")
 	case c.InFlight && c.Only == NewConnections:
-		return fmt.Errorf("InFlight and Only: NewConnections are both set: of what begins later nothing is in flight")
+		return fmt.Errorf("InFlight and Only: NewConnections are both set: set only one, since new connections have nothing in flight")
 	}
 	return nil
 }

@@ -354,11 +354,11 @@ func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	case f == nil:
 		panic("sim: Inject: the fault is nil")
 	case f.n != n:
-		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the fault is of another network", at, lasts, f))
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the fault belongs to another network", at, lasts, f))
 	case at < 0:
-		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time at which it begins must not be negative", at, lasts, f))
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): at must not be negative", at, lasts, f))
 	case lasts < 0:
-		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time that it lasts must not be negative", at, lasts, f))
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): lasts must not be negative", at, lasts, f))
 	}
 	begin := func() {
 		n.do(func() { f.spans.begin(lasts) })

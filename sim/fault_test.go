@@ -364,22 +364,22 @@ func TestMisuseOfFaults(t *testing.T) {
 		other := sim.New()
 		defer other.Close()
 		for want, f := range map[string]func(){
-			"sim: Inject: the fault is nil": func() { n.Inject(0, 0, nil) },
-			"sim: Inject(-1s, 0s, a - r: link down): the time at which it begins must not be negative": func() { n.Inject(-time.Second, 0, sim.Down(s.link)) },
-			"sim: Inject(0s, -1s, a - r: link down): the time that it lasts must not be negative":      func() { n.Inject(0, -time.Second, sim.Down(s.link)) },
-			"sim: Inject(1s, 0s, b: crash): the fault is of another network":                           func() { n.Inject(time.Second, 0, sim.Crash(other.Host("b"))) },
-			`sim: link a - r: DownFrom("b"): it must be one of the link's two ends`:                    func() { sim.DownFrom(s.link, s.b) },
-			"sim: link a - r: Reject(4): it must be one of the codes of ICMPCode":                      func() { sim.Reject(s.link, 4) },
-			"sim: Link.Down: the link is nil, or was not made by Network.Link":                         func() { sim.Down(nil) },
-			"sim: Host.Crash: the host is nil, or was not made by Network.Host":                        func() { sim.Crash(nil) },
-			"sim: BlockICMP: the router is nil":                                                        func() { sim.BlockICMP(nil) },
-			"sim: NewFault: the network is nil":                                                        func() { sim.NewFault(nil, "x", func() {}, nil) },
-			"sim: NewFault: the name is empty":                                                         func() { sim.NewFault(n, "", func() {}, nil) },
-			`sim: NewFault("x"): begin must not be nil`:                                                func() { sim.NewFault(n, "x", nil, nil) },
-			"sim: Partition: the network is nil":                                                       func() { sim.Partition(nil) },
-			"sim: PartitionOneWay: the network is nil":                                                 func() { sim.PartitionOneWay(nil, nil, nil) },
-			`sim: Partition: host "a" stands in groups 1 and 2`:                                        func() { sim.Partition(n, []*sim.Host{s.a}, []*sim.Host{s.a}) },
-			"sim: link a - r: Impair: netem: Delay: -1s: must be in [0s,24h]":                          func() { sim.Impair(s.link, netem.Config{Delay: -time.Second}) },
+			"sim: Inject: the fault is nil":                                         func() { n.Inject(0, 0, nil) },
+			"sim: Inject(-1s, 0s, a - r: link down): at must not be negative":       func() { n.Inject(-time.Second, 0, sim.Down(s.link)) },
+			"sim: Inject(0s, -1s, a - r: link down): lasts must not be negative":    func() { n.Inject(0, -time.Second, sim.Down(s.link)) },
+			"sim: Inject(1s, 0s, b: crash): the fault belongs to another network":   func() { n.Inject(time.Second, 0, sim.Crash(other.Host("b"))) },
+			`sim: link a - r: DownFrom("b"): it must be one of the link's two ends`: func() { sim.DownFrom(s.link, s.b) },
+			"sim: link a - r: Reject(4): it must be one of the codes of ICMPCode":   func() { sim.Reject(s.link, 4) },
+			"sim: Link.Down: the link is nil, or was not made by Network.Link":      func() { sim.Down(nil) },
+			"sim: Host.Crash: the host is nil, or was not made by Network.Host":     func() { sim.Crash(nil) },
+			"sim: BlockICMP: the router is nil":                                     func() { sim.BlockICMP(nil) },
+			"sim: NewFault: the network is nil":                                     func() { sim.NewFault(nil, "x", func() {}, nil) },
+			"sim: NewFault: the name is empty":                                      func() { sim.NewFault(n, "", func() {}, nil) },
+			`sim: NewFault("x"): begin must not be nil`:                             func() { sim.NewFault(n, "x", nil, nil) },
+			"sim: Partition: the network is nil":                                    func() { sim.Partition(nil) },
+			"sim: PartitionOneWay: the network is nil":                              func() { sim.PartitionOneWay(nil, nil, nil) },
+			`sim: Partition: host "a" is in groups 1 and 2`:                         func() { sim.Partition(n, []*sim.Host{s.a}, []*sim.Host{s.a}) },
+			"sim: link a - r: Impair: netem: Delay: -1s: must be in [0s,24h]":       func() { sim.Impair(s.link, netem.Config{Delay: -time.Second}) },
 		} {
 			require.PanicsWithValue(t, want, f)
 		}

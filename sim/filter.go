@@ -477,9 +477,9 @@ func (l *Link) stream(function string, does deed, verb string, bytes int64, pkts
 	case bytes < 0:
 		refuse(fmt.Sprintf("bytes is %d: it must be 0 or more", bytes))
 	case pkts.From == nil:
-		refuse("Packets.From is nil: it must be the end of the link from which the streams come")
+		refuse("Packets.From is nil: it must be the end of the link that sends the streams")
 	case pkts.Kind != AnyPacket || pkts.Where != nil || pkts.Nth != 0 || pkts.First != 0 || pkts.Skip != 0:
-		refuse("of Packets only From, IP, Addr, Port, Conn and Connections may be set: it is about streams")
+		refuse("only Packets.From, IP, Addr, Port, Conn and Connections may be set, since the fault is about streams")
 	}
 	pkts.Kind = TCP
 	what := pkts

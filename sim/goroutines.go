@@ -83,7 +83,7 @@ func otherGoroutines() []goroutine {
 	self, rest, _ := strings.Cut(dump, "\n\n") // the dump begins with the caller
 	h, ok := readHeader(self)
 	if !ok {
-		panic("sim: the runtime's stack dump has a form that is not understood:\n" + self)
+		panic("sim: cannot parse the runtime's stack dump:\n" + self)
 	}
 	return goroutinesOf(rest, h.bubble)
 }
@@ -138,7 +138,7 @@ func thisGoroutine() (id, bubble string) {
 	head := string(b[:runtime.Stack(b, false)])
 	h, ok := readHeader(head)
 	if !ok {
-		panic("sim: the runtime's stack dump has a form that is not understood:\n" + head)
+		panic("sim: cannot parse the runtime's stack dump:\n" + head)
 	}
 	return h.id, h.bubble
 }

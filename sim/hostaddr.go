@@ -93,7 +93,7 @@ func (h *Host) AddAddr(addr netip.Addr) {
 		case h.has(addr):
 			return
 		case was != nil && (was.host == nil || was.host.has(addr)):
-			panic(fmt.Sprintf("sim: host %s: AddAddr(%v): %q has that address; RemoveAddr takes it away", h.name, addr, was.name))
+			panic(fmt.Sprintf("sim: host %s: AddAddr(%v): %q already has that address; RemoveAddr removes it", h.name, addr, was.name))
 		}
 		h.n.note(&h.node, nil, "address added: "+addr.String())
 		h.give(addr)
@@ -112,7 +112,7 @@ func notOfHost(a netip.Addr) string {
 	case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
 		return "link-local addresses of IPv6 and zones are not simulated"
 	case a.IsLoopback():
-		return "every host has the loopback's addresses"
+		return "every host already has the loopback addresses"
 	case a.IsUnspecified() || several(a):
 		return "it must be a unicast address"
 	}
@@ -142,7 +142,7 @@ func (h *Host) RemoveAddr(addr netip.Addr) {
 	h.n.do(func() {
 		i := slices.Index(h.addresses.list, addr)
 		if i < 0 {
-			panic(fmt.Sprintf("sim: host %s: RemoveAddr(%v): the host has %v", h.name, addr, h.addresses.list))
+			panic(fmt.Sprintf("sim: host %s: RemoveAddr(%v): the host does not have this address; it has %v", h.name, addr, h.addresses.list))
 		}
 		h.addresses.list = slices.Delete(slices.Clone(h.addresses.list), i, i+1)
 		h.addresses.gone, h.n.names.lost = true, true

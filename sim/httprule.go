@@ -70,15 +70,15 @@ func (r HTTPRule) validate() error {
 	case r.Status != 0 && (r.Status < 200 || r.Status > 599):
 		return fmt.Errorf("Status is %d: it must be from 200 to 599, or 0", r.Status)
 	case r.RetryAfter < 0 || r.RetryAfter%time.Second != 0 || r.RetryAfter > 0 && r.Status == 0:
-		return fmt.Errorf("RetryAfter is %v: it must be whole seconds, beside a Status", r.RetryAfter)
+		return fmt.Errorf("RetryAfter is %v: it must be whole seconds, and needs a Status", r.RetryAfter)
 	case r.CutAfter < 0:
 		return fmt.Errorf("CutAfter is %d: it must not be negative", r.CutAfter)
 	case r.Rate < 0:
 		return fmt.Errorf("Rate is %v: it must not be negative", r.Rate)
 	case instead > 1:
-		return fmt.Errorf("of Status, Abort, Malformed and CutAfter only one can be set")
+		return fmt.Errorf("more than one of Status, Abort, Malformed and CutAfter is set: set only one")
 	case instead == 0 && r.Delay == 0 && r.Rate == 0 && !r.GoAway:
-		return fmt.Errorf("it does nothing: set Delay, Status, Abort, Malformed, CutAfter, Rate or GoAway")
+		return fmt.Errorf("the rule does nothing: set Delay, Status, Abort, Malformed, CutAfter, Rate or GoAway")
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) *FaultyHandle
 // panics if there is no such rule.
 func (h *FaultyHandler) Fault(rule int) *Fault {
 	if rule < 0 || rule >= len(h.faults) {
-		panic(fmt.Sprintf("sim: FaultyHandler.Fault(%d): there are %d rules, from 0", rule, len(h.faults)))
+		panic(fmt.Sprintf("sim: FaultyHandler.Fault(%d): there are %d rules, counted from 0", rule, len(h.faults)))
 	}
 	return h.faults[rule].fault
 }

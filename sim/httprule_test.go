@@ -182,14 +182,14 @@ func TestRetryAfterOfAnHTTPRule(t *testing.T) {
 func TestMisuseOfHTTPRules(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		for want, rule := range map[string]sim.HTTPRule{
-			`Path is "x": it must begin with /`:                                              {Path: "x", Abort: true},
-			"Skip is -1 and Count is 0: they must not be negative":                           {Skip: -1, Abort: true},
-			"Delay is -1s: it must not be negative":                                          {Delay: -time.Second},
-			"Status is 100: it must be from 200 to 599, or 0":                                {Status: 100},
-			"RetryAfter is 1.5s: it must be whole seconds, beside a Status":                  {Status: 503, RetryAfter: 1500 * ms},
-			"CutAfter is -1: it must not be negative":                                        {CutAfter: -1},
-			"of Status, Abort, Malformed and CutAfter only one can be set":                   {Status: 503, Abort: true},
-			"it does nothing: set Delay, Status, Abort, Malformed, CutAfter, Rate or GoAway": {Method: "GET"},
+			`Path is "x": it must begin with /`:                                                    {Path: "x", Abort: true},
+			"Skip is -1 and Count is 0: they must not be negative":                                 {Skip: -1, Abort: true},
+			"Delay is -1s: it must not be negative":                                                {Delay: -time.Second},
+			"Status is 100: it must be from 200 to 599, or 0":                                      {Status: 100},
+			"RetryAfter is 1.5s: it must be whole seconds, and needs a Status":                     {Status: 503, RetryAfter: 1500 * ms},
+			"CutAfter is -1: it must not be negative":                                              {CutAfter: -1},
+			"more than one of Status, Abort, Malformed and CutAfter is set: set only one":          {Status: 503, Abort: true},
+			"the rule does nothing: set Delay, Status, Abort, Malformed, CutAfter, Rate or GoAway": {Method: "GET"},
 		} {
 			require.PanicsWithValue(t, "sim: FaultyHTTP: rule 0: "+want, func() { n.FaultyHTTP(http.NotFoundHandler(), rule) })
 		}
@@ -276,7 +276,7 @@ func TestRulesAreFaults(t *testing.T) {
 		require.Equal(t, []int{404, 404, 404, 404, 404, 404, 503, 503, 503, 503, 404, 404}, got)
 		require.Equal(t, 4, rule.Fired().Count)
 		require.Equal(t, "HTTP: any /a, not the first 1, status 503", rule.Name())
-		require.PanicsWithValue(t, "sim: FaultyHandler.Fault(2): there are 2 rules, from 0", func() { h.Fault(2) })
+		require.PanicsWithValue(t, "sim: FaultyHandler.Fault(2): there are 2 rules, counted from 0", func() { h.Fault(2) })
 		return nil
 	})
 	require.ErrorContains(t, err, "a fault with MustFire never fired: HTTP: any /b, status 500 at 0s: it met no request")

@@ -247,7 +247,7 @@ func TestAddressMoves(t *testing.T) {
 			settle()
 			_, err = u.Write([]byte("?"))
 			require.ErrorIs(t, err, syscall.ECONNREFUSED, "by the new host's port")
-			require.PanicsWithValue(t, `sim: host server: AddAddr(`+service.String()+`): "second" has that address; RemoveAddr takes it away`,
+			require.PanicsWithValue(t, `sim: host server: AddAddr(`+service.String()+`): "second" already has that address; RemoveAddr removes it`,
 				func() { first.AddAddr(service) })
 		})
 	}

@@ -272,6 +272,6 @@ func (s *NameServer) tellTaken(names ...string) {
 func (n *Network) tellTaken(name, what string) {
 	if n.names.taken[strings.ToLower(name)] {
 		n.log.failures = append(n.log.failures, fmt.Sprintf("Host.Resolver: %s of the operating system has an entry for %q, %s, "+
-			"and Go's resolver looks there first. Give it a name of its own, or have the program dial by Host.DialContext", hostsFile, name, what))
+			"and Go's resolver looks there first. Use another name, or make the program dial with Host.DialContext", hostsFile, name, what))
 	}
 }

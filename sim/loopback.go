@@ -26,7 +26,7 @@ func Loopback() Option {
 // mustSimulate panics on a network that uses the operating system's loopback interface.
 func (n *Network) mustSimulate(what string) {
 	if n.conf.loopback {
-		panic(fmt.Sprintf("sim: %s: the network is the operating system's loopback interface (see sim.Loopback), which has no such thing", what))
+		panic(fmt.Sprintf("sim: %s: it does not exist on the operating system's loopback interface (see sim.Loopback)", what))
 	}
 }
 

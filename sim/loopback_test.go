@@ -135,6 +135,6 @@ func TestLoopbackHasNoFaultsOfTheNetwork(t *testing.T) {
 		"ListenPacket": func() { a.ListenPacket("udp", ":53") },
 		"UDP":          func() { a.Dial("udp", "b:53") },
 	} {
-		require.PanicsWithValue(t, "sim: "+what+": the network is the operating system's loopback interface (see sim.Loopback), which has no such thing", call)
+		require.PanicsWithValue(t, "sim: "+what+": it does not exist on the operating system's loopback interface (see sim.Loopback)", call)
 	}
 }

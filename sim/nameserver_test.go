@@ -465,18 +465,18 @@ func TestMisuseOfNameServers(t *testing.T) {
 		a, ns := n.Host("a"), n.Host("ns")
 		server := ns.ServeNames(sim.NameServerConfig{})
 		for want, f := range map[string]func(){
-			`sim: host a: ServeNames: NameServerConfig.TTL = 1.5s: must be whole seconds from 0 to 2147483647 s`:                             func() { a.ServeNames(sim.NameServerConfig{TTL: 1500 * time.Millisecond}) },
-			`sim: host a: ServeNames: NameServerConfig.MaxUDP = 511: must be from 512 to 65507 bytes`:                                        func() { a.ServeNames(sim.NameServerConfig{MaxUDP: 511}) },
-			`sim: host ns: ServeNames: listen udp :53: bind: address already in use`:                                                         func() { ns.ServeNames(sim.NameServerConfig{}) },
-			`sim: NameServer.Records("a..b"): a name must not have an empty part`:                                                            func() { a.ServeNames(sim.NameServerConfig{Records: map[string][]string{"a..b": nil}}) },
-			`sim: NameServer.Set(""): the name must not be empty`:                                                                            func() { server.Set("") },
-			`sim: NameServer: the record "A 10.0.0" of "x": the data of A is an IPv4 address`:                                                func() { server.Set("x", "A 10.0.0") },
-			`sim: NameServer: the record "B y" of "x": the type is "B"; those of a name server are A, AAAA, CNAME, MX, NS, PTR, SRV and TXT`: func() { server.Set("x", "B y") },
-			`sim: NameServer: the records of "x": a name with a CNAME has no other records (RFC 2181 section 10.1)`:                          func() { server.Set("x", "CNAME y", "A 10.0.0.1") },
-			`sim: NameServer.Fail("x", NameCode(9)): the code must be one of the constants, NameFormatError to NameRefused`:                  func() { server.Fail("x", 9) },
-			`sim: NameServer.Delay("x", 0s): the delay must be positive`:                                                                     func() { server.Delay("x", 0) },
-			`sim: host a: SetResolver: ResolverConfig.Servers: there are 0, and must be 1 or 2`:                                              func() { a.SetResolver(sim.ResolverConfig{}) },
-			`sim: host a: SetResolver: ResolverConfig.Servers[0]: must be a host of the network`:                                             func() { a.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{nil}}) },
+			`sim: host a: ServeNames: NameServerConfig.TTL = 1.5s: must be whole seconds from 0 to 2147483647 s`:            func() { a.ServeNames(sim.NameServerConfig{TTL: 1500 * time.Millisecond}) },
+			`sim: host a: ServeNames: NameServerConfig.MaxUDP = 511: must be from 512 to 65507 bytes`:                       func() { a.ServeNames(sim.NameServerConfig{MaxUDP: 511}) },
+			`sim: host ns: ServeNames: listen udp :53: bind: address already in use`:                                        func() { ns.ServeNames(sim.NameServerConfig{}) },
+			`sim: NameServer.Records("a..b"): a name must not have an empty part`:                                           func() { a.ServeNames(sim.NameServerConfig{Records: map[string][]string{"a..b": nil}}) },
+			`sim: NameServer.Set(""): the name must not be empty`:                                                           func() { server.Set("") },
+			`sim: NameServer: the record "A 10.0.0" of "x": the data of A must be an IPv4 address`:                          func() { server.Set("x", "A 10.0.0") },
+			`sim: NameServer: the record "B y" of "x": the type is "B": want A, AAAA, CNAME, MX, NS, PTR, SRV or TXT`:       func() { server.Set("x", "B y") },
+			`sim: NameServer: the records of "x": a name with a CNAME has no other records (RFC 2181 section 10.1)`:         func() { server.Set("x", "CNAME y", "A 10.0.0.1") },
+			`sim: NameServer.Fail("x", NameCode(9)): the code must be one of the constants, NameFormatError to NameRefused`: func() { server.Fail("x", 9) },
+			`sim: NameServer.Delay("x", 0s): the delay must be positive`:                                                    func() { server.Delay("x", 0) },
+			`sim: host a: SetResolver: ResolverConfig.Servers: there are 0, and must be 1 or 2`:                             func() { a.SetResolver(sim.ResolverConfig{}) },
+			`sim: host a: SetResolver: ResolverConfig.Servers[0]: must be a host of the network`:                            func() { a.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{nil}}) },
 			`sim: host a: SetResolver: ResolverConfig.Search[0] = "": must be the name of a domain`: func() {
 				a.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{ns}, Search: []string{""}})
 			},

@@ -116,11 +116,11 @@ func (t *NAT) checked(forwards []Forward) map[natPort]natTarget {
 		}
 		to := t.r.n.nodeOf("NAT", f.To)
 		if !t.inside[to] {
-			refuse("To", fmt.Sprintf("%q", to.name), "one of those behind the NAT")
+			refuse("To", fmt.Sprintf("%q", to.name), "one of the hosts behind the NAT")
 		}
 		at := natPort{proto, uint16(f.Port)}
 		if _, taken := all[at]; taken {
-			refuse("Port", f.Port, "that of no other forward of its network")
+			refuse("Port", f.Port, "used by no other forward of the same Network")
 		}
 		all[at] = natTarget{to, uint16(cmp.Or(f.ToPort, f.Port))}
 	}

@@ -172,11 +172,11 @@ func TestMisuseOfForwards(t *testing.T) {
 		a, other := n.Host("a"), n.Host("other")
 		ok := sim.Forward{Network: "tcp", Port: 80, To: a}
 		for want, change := range map[string]func(f *sim.Forward){
-			`Forwards[1].Network is "": it must be "tcp" or "udp"`:                       func(f *sim.Forward) { f.Network = "" },
-			"Forwards[1].Port is 0: it must be from 1 to 65535":                          func(f *sim.Forward) { f.Port = 0 },
-			"Forwards[1].ToPort is -1: it must be from 1 to 65535, or 0 for Port":        func(f *sim.Forward) { f.ToPort = -1 },
-			`Forwards[1].To is "other": it must be one of those behind the NAT`:          func(f *sim.Forward) { f.To = other },
-			"Forwards[1].Port is 80: it must be that of no other forward of its network": func(f *sim.Forward) {},
+			`Forwards[1].Network is "": it must be "tcp" or "udp"`:                            func(f *sim.Forward) { f.Network = "" },
+			"Forwards[1].Port is 0: it must be from 1 to 65535":                               func(f *sim.Forward) { f.Port = 0 },
+			"Forwards[1].ToPort is -1: it must be from 1 to 65535, or 0 for Port":             func(f *sim.Forward) { f.ToPort = -1 },
+			`Forwards[1].To is "other": it must be one of the hosts behind the NAT`:           func(f *sim.Forward) { f.To = other },
+			"Forwards[1].Port is 80: it must be used by no other forward of the same Network": func(f *sim.Forward) {},
 		} {
 			f := ok
 			change(&f)

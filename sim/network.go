@@ -103,7 +103,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
 	}
 	if n.conf.ipv6 && n.conf.loopback {
-		panic("sim: IPv6: the network is the operating system's loopback interface (see sim.Loopback), which has no such thing")
+		panic("sim: IPv6: it does not exist on the operating system's loopback interface (see sim.Loopback)")
 	}
 	n.seed = n.conf.seed
 	n.log.trace = newTrace(n)

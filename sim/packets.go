@@ -139,9 +139,9 @@ func (s *Packets) check(l *Link, streams bool) error {
 	case s.Addr.Is4In6() || s.Addr.Zone() != "":
 		return fmt.Errorf("Packets.Addr is %v: it must be as in a packet, neither mapped to IPv6 nor with a zone", s.Addr)
 	case s.IP != 0 && s.Addr.IsValid() && s.IP != versionOf(s.Addr):
-		return fmt.Errorf("Packets.Addr is %v: packets of Packets.IP, %d, have no such address", s.Addr, s.IP)
+		return fmt.Errorf("Packets.Addr is %v: it must be an address of Packets.IP, %d", s.Addr, s.IP)
 	case s.Nth > 0 && s.First+s.Skip > 0:
-		return fmt.Errorf("Packets.Nth is %d: it must be 0 beside First or Skip", s.Nth)
+		return fmt.Errorf("Packets.Nth is %d: it must be 0 with First or Skip", s.Nth)
 	case s.Connections > 0 && (s.Kind == UDP || s.Kind == ICMP):
 		return fmt.Errorf("Packets.Connections is %d: it must be 0 for %v, which have none", s.Connections, s.Kind)
 	case s.Port > 0 && s.Kind == ICMP:
@@ -152,7 +152,7 @@ func (s *Packets) check(l *Link, streams bool) error {
 			return fmt.Errorf("Packets.From is %q: it must be one of the link's two ends", from.name)
 		}
 	}
-	const other = "Packets.Conn is of another network"
+	const other = "Packets.Conn belongs to another network"
 	switch c := s.Conn.(type) {
 	case nil:
 	case *TCPConn:
@@ -160,16 +160,16 @@ func (s *Packets) check(l *Link, streams bool) error {
 		case c == nil || c.host.n != l.n:
 			return errors.New(other)
 		case s.Kind == UDP || s.Kind == ICMP:
-			return fmt.Errorf("Packets.Kind is %v: a connection of TCP, which Packets.Conn is, has none", s.Kind)
+			return fmt.Errorf("Packets.Kind is %v, but Packets.Conn is a TCP connection", s.Kind)
 		}
 	case *UDPConn:
 		switch {
 		case c == nil || c.host.n != l.n:
 			return errors.New(other)
 		case !c.remote.IsValid():
-			return errors.New("Packets.Conn is a socket of UDP that is not connected")
+			return errors.New("Packets.Conn is a UDP socket without a remote address: it must be connected")
 		case streams || s.Kind != AnyPacket && s.Kind != UDP && s.Kind != Data:
-			return fmt.Errorf("Packets.Conn is a socket of UDP, which has no %v", cmp.Or(s.Kind, TCP))
+			return fmt.Errorf("Packets.Conn is a UDP socket, which has no %v", cmp.Or(s.Kind, TCP))
 		}
 	default:
 		return fmt.Errorf("Packets.Conn is a %T: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns", c)
@@ -177,13 +177,13 @@ func (s *Packets) check(l *Link, streams bool) error {
 	if local, remote := s.of(); local.IsValid() {
 		switch {
 		case s.IP != 0 && s.IP != versionOf(remote.Addr()):
-			return fmt.Errorf("Packets.IP is %d: Packets.Conn is to %v", s.IP, remote)
+			return fmt.Errorf("Packets.IP is %d, but Packets.Conn is connected to %v", s.IP, remote)
 		case s.Addr.IsValid() && s.Addr != local.Addr() && s.Addr != remote.Addr():
-			return fmt.Errorf("Packets.Addr is %v: Packets.Conn is from %v to %v", s.Addr, local, remote)
+			return fmt.Errorf("Packets.Addr is %v, but Packets.Conn is from %v to %v", s.Addr, local, remote)
 		}
 	}
 	if streams && (s.Kind == UDP || s.Kind == ICMP) {
-		return fmt.Errorf("Packets.Kind is %v: the fault is for those of TCP", s.Kind)
+		return fmt.Errorf("Packets.Kind is %v: the fault is for TCP only", s.Kind)
 	}
 	return nil
 }

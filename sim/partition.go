@@ -45,7 +45,7 @@ func (n *Network) groups(method string, groups [][]*Host) map[*Host]int {
 		for _, h := range g {
 			n.nodeOf(method, h)
 			if j, ok := of[h]; ok && j != i {
-				panic(fmt.Sprintf("sim: %s: host %q stands in groups %d and %d", method, h.name, j+1, i+1))
+				panic(fmt.Sprintf("sim: %s: host %q is in groups %d and %d", method, h.name, j+1, i+1))
 			}
 			of[h] = i
 		}

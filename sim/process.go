@@ -208,8 +208,8 @@ func servesTwice(addr string, err error, boots int) error {
 	if boots == 0 || !errors.Is(err, syscall.EADDRINUSE) {
 		return err
 	}
-	return fmt.Errorf("%w (what ServeHTTP serves, it serves again after a restart; in the function of Run, which runs again too, "+
-		"make a listener by Listen(\"tcp\", %q), and serve with http.Serve)", err, addr)
+	return fmt.Errorf("%w (after a restart ServeHTTP serves again by itself, and Run calls its function again: "+
+		"in that function use Listen(\"tcp\", %q) and http.Serve)", err, addr)
 }
 
 // A laterListener listens when it is first asked for a connection. [http.Server.Serve] does not ask if the

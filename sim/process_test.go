@@ -81,8 +81,8 @@ func TestServeHTTPInTheFunctionOfRun(t *testing.T) {
 		server.Restart()
 		time.Sleep(1)
 		require.PanicsWithValue(t, "sim: host server: ServeHTTP: listen tcp :80: bind: address already in use "+
-			"(what ServeHTTP serves, it serves again after a restart; in the function of Run, which runs again too, "+
-			`make a listener by Listen("tcp", ":80"), and serve with http.Serve)`,
+			"(after a restart ServeHTTP serves again by itself, and Run calls its function again: "+
+			`in that function use Listen("tcp", ":80") and http.Serve)`,
 			func() { server.ServeHTTP(":80", http.NotFoundHandler()) })
 	})
 }

@@ -40,7 +40,7 @@ func newQuietWait(s stepper) *quietWait {
 func waitForQuiet() {
 	defer func() {
 		if p := recover(); p != nil {
-			panic(fmt.Sprintf("sim: %v: the test calls synctest.Wait, which it must not with ManyTimers", p))
+			panic(fmt.Sprintf("sim: %v: with ManyTimers the test must not call synctest.Wait", p))
 		}
 	}()
 	synctest.Wait()

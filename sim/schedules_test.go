@@ -118,5 +118,5 @@ func TestCheckOfSchedulesIsRefused(t *testing.T) {
 	}
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=fifo")
 	require.True(t, failed)
-	require.Contains(t, out, "sim: SQUALL_SCHED=fifo with SQUALL_CHECK=schedules: the first run of a test takes goroutines in turn already: want random:P or pct:D for the second, or nothing, which is random:0.3")
+	require.Contains(t, out, "sim: SQUALL_SCHED=fifo with SQUALL_CHECK=schedules: the first run takes goroutines in turn already: want random:P or pct:D for the second run, or nothing for random:0.3")
 }

@@ -67,7 +67,7 @@ func CrossTraffic(from, to *Host, t Traffic) *Fault {
 	n.mustSimulate("CrossTraffic")
 	n.nodeOf("CrossTraffic", to)
 	if from == to {
-		panic(fmt.Sprintf("sim: CrossTraffic: both hosts are %q: they must be two", from.name))
+		panic(fmt.Sprintf("sim: CrossTraffic: both hosts are %q: they must be different", from.name))
 	}
 	if err := t.check(); err != nil {
 		panic(fmt.Sprintf("sim: CrossTraffic: %s > %s: %v", from.name, to.name, err))
@@ -98,9 +98,9 @@ func (t Traffic) check() error {
 	case t.Rate == 0 && t.Connections == 0:
 		return errors.New("Traffic.Rate and Traffic.Connections are 0: one of them must be set")
 	case t.Rate > 0 && t.Connections > 0:
-		return fmt.Errorf("Traffic.Connections is %d: it must be 0 beside a Rate, which is of UDP", t.Connections)
+		return fmt.Errorf("Traffic.Connections is %d: it must be 0 with a Rate, which is for UDP", t.Connections)
 	case t.Connections > 0 && (t.Size != 0 || t.Poisson || t.On != 0 || t.Off != 0):
-		return fmt.Errorf("Traffic.Connections is %d: Size, Poisson, On and Off, which are of UDP, must not be set beside it", t.Connections)
+		return fmt.Errorf("Traffic.Connections is %d: Size, Poisson, On and Off are for UDP and must not be set with it", t.Connections)
 	case t.Size != 0 && (t.Size < ipHeader+udpHeader || t.Size > 65535):
 		return fmt.Errorf("Traffic.Size is %d: it must be %d to 65535, or 0 for 1500", t.Size, ipHeader+udpHeader)
 	case t.On < 0 || t.Off < 0 || (t.On == 0) != (t.Off == 0):
@@ -133,7 +133,7 @@ func freeOnBoth(a, b *Host, last uint16) uint16 {
 			return p
 		}
 	}
-	panic(fmt.Sprintf("sim: CrossTraffic: %s and %s have no port below %d in common that is free", a.name, b.name, firstEphemeral))
+	panic(fmt.Sprintf("sim: CrossTraffic: %s and %s have no free port below %d in common", a.name, b.name, firstEphemeral))
 }
 
 // A crossing is a Traffic between two hosts.

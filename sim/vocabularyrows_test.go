@@ -73,7 +73,7 @@ var faultVocabulary = []struct {
 			"web 470ms; fired 8",
 		}},
 	{"Partition", func(s *market) *sim.Fault { return sim.Partition(s.n, []*sim.Host{s.client}, []*sim.Host{s.web}) },
-		"The name server is in no group. The two boxes between client and server do not join them.", func(s *market) { sim.Partition(s.n, []*sim.Host{s.web}, []*sim.Host{s.web}) }, `sim: Partition: host "web" stands in groups 1 and 2`, [...]string{
+		"The name server is in no group. The two boxes between client and server do not join them.", func(s *market) { sim.Partition(s.n, []*sim.Host{s.web}, []*sim.Host{s.web}) }, `sim: Partition: host "web" is in groups 1 and 2`, [...]string{
 			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 1",
 			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 1",
 			"answer 1.06s, answer 1.09s, web 1.16s; fired 4",
@@ -115,7 +115,7 @@ var faultVocabulary = []struct {
 	{"CrossTraffic", func(s *market) *sim.Fault {
 		return sim.CrossTraffic(s.client, s.web, sim.Traffic{Rate: 120 * netem.Kbit})
 	},
-		"Links that have no Rate it shares without harm: a datagram every 100 ms, the last as it ends.", func(s *market) { sim.CrossTraffic(s.web, s.web, sim.Traffic{Rate: 1}) }, `sim: CrossTraffic: both hosts are "web": they must be two`, [...]string{
+		"Links that have no Rate it shares without harm: a datagram every 100 ms, the last as it ends.", func(s *market) { sim.CrossTraffic(s.web, s.web, sim.Traffic{Rate: 1}) }, `sim: CrossTraffic: both hosts are "web": they must be different`, [...]string{
 			"web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6",
 		}},
 	{"BlockICMP", func(s *market) *sim.Fault {
@@ -162,7 +162,7 @@ var faultVocabulary = []struct {
 			"web 1.097s; fired 7",
 		}},
 	{"Reset", func(s *market) *sim.Fault { return sim.Reset(s.near, sim.Packets{}) },
-		"", func(s *market) { sim.Reset(s.near, sim.Packets{Kind: sim.UDP}) }, `sim: Reset(client - nat): Packets.Kind is datagrams: the fault is for those of TCP`, [...]string{
+		"", func(s *market) { sim.Reset(s.near, sim.Packets{Kind: sim.UDP}) }, `sim: Reset(client - nat): Packets.Kind is datagrams: the fault is for TCP only`, [...]string{
 			"connection refused 120ms; fired 1",
 			"connection refused 140ms; fired 1",
 			"connection reset 150ms; fired 1",
@@ -178,7 +178,7 @@ var faultVocabulary = []struct {
 			"web 1.097s; fired 4",
 		}},
 	{"ResetAfter", func(s *market) *sim.Fault { return sim.ResetAfter(s.near, 1000, sim.Packets{From: s.nat}) },
-		"", func(s *market) { sim.ResetAfter(s.near, 0, sim.Packets{}) }, `sim: ResetAfter(client - nat): Packets.From is nil: it must be the end of the link from which the streams come`, [...]string{
+		"", func(s *market) { sim.ResetAfter(s.near, 0, sim.Packets{}) }, `sim: ResetAfter(client - nat): Packets.From is nil: it must be the end of the link that sends the streams`, [...]string{
 			"connection reset 180ms; fired 4",
 			"connection reset 180ms; fired 4",
 			"connection reset 180ms; fired 4",
@@ -186,7 +186,7 @@ var faultVocabulary = []struct {
 			"connection reset 370ms; fired 2",
 		}},
 	{"CloseAfter", func(s *market) *sim.Fault { return sim.CloseAfter(s.near, 1000, sim.Packets{From: s.nat}) },
-		"The last receipt is empty.", func(s *market) { sim.CloseAfter(s.near, 0, sim.Packets{From: s.nat, Nth: 1}) }, `sim: CloseAfter(client - nat): of Packets only From, IP, Addr, Port, Conn and Connections may be set: it is about streams`, [...]string{
+		"The last receipt is empty.", func(s *market) { sim.CloseAfter(s.near, 0, sim.Packets{From: s.nat, Nth: 1}) }, `sim: CloseAfter(client - nat): only Packets.From, IP, Addr, Port, Conn and Connections may be set, since the fault is about streams`, [...]string{
 			"EOF 180ms; fired 5",
 			"EOF 180ms; fired 5",
 			"EOF 180ms; fired 5",
@@ -298,7 +298,7 @@ var faultVocabulary = []struct {
 			"i/o timeout 20.14s; fired 1",
 		}},
 	{"FailBackend", func(s *market) *sim.Fault { return sim.FailBackend(s.lb, s.web) },
-		"It is forgotten at once.", func(s *market) { sim.FailBackend(s.lb, s.dns) }, `sim: router lb: FailBackend: the host is none of the balancer's backends`, [...]string{
+		"It is forgotten at once.", func(s *market) { sim.FailBackend(s.lb, s.dns) }, `sim: router lb: FailBackend: the host is not one of the balancer's backends`, [...]string{
 			"spare 370ms; fired 1",
 			"dialled 1.14s, answer 1.17s, answer 1.2s, spare 1.27s; fired 1",
 			"i/o timeout 20.14s; fired 1",

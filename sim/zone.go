@@ -88,7 +88,7 @@ func (z *Zone) Within(outer *Zone) *Zone {
 	outer.must("Within")
 	n := z.n
 	if outer.n != n {
-		panic(fmt.Sprintf("sim: zone %s: Within(%s): it is of another network", z.name, outer.name))
+		panic(fmt.Sprintf("sim: zone %s: Within(%s): it belongs to another network", z.name, outer.name))
 	}
 	refused := text(n, func() string {
 		if z.within != nil && z.within != outer {
@@ -140,7 +140,7 @@ func (n *Network) LinkZonesAsym(a, b *Zone, aToB, bToA netem.Config) {
 	for _, z := range []*Zone{a, b} {
 		z.must("LinkZones")
 		if z.n != n {
-			panic(fmt.Sprintf("sim: LinkZones: zone %q is of another network", z.name))
+			panic(fmt.Sprintf("sim: LinkZones: zone %q belongs to another network", z.name))
 		}
 	}
 	mustBeValid("zones "+a.name+" - "+b.name, aToB, bToA)

@@ -190,11 +190,11 @@ func TestMisuseOfZones(t *testing.T) {
 		{func() { b.Within(b) }, `sim: zone b: Within(b): that is, or lies within, the zone itself`},
 		{func() { b.Within(a) }, `sim: zone b: Within(a): that is, or lies within, the zone itself`},
 		{func() { a.Within(n.Zone("c")) }, `sim: zone a: Within(c): it lies within b already`},
-		{func() { a.Within(far) }, `sim: zone a: Within(far): it is of another network`},
+		{func() { a.Within(far) }, `sim: zone a: Within(far): it belongs to another network`},
 		{func() { a.Within(nil) }, `sim: Zone.Within: the zone is nil, or was not made by Network.Zone`},
 		{func() { none.Hosts() }, `sim: Zone.Hosts: the zone is nil, or was not made by Network.Zone`},
 		{func() { n.LinkZones(a, nil, netem.Config{}) }, `sim: Zone.LinkZones: the zone is nil, or was not made by Network.Zone`},
-		{func() { n.LinkZones(a, far, netem.Config{}) }, `sim: LinkZones: zone "far" is of another network`},
+		{func() { n.LinkZones(a, far, netem.Config{}) }, `sim: LinkZones: zone "far" belongs to another network`},
 		{func() { n.LinkZones(a, b, netem.Config{Delay: -1}) }, `sim: zones a - b: netem: Delay: -1ns: must be in [0s,24h]`},
 		{func() { n.LinkZonesAsym(a, a, netem.Config{}, netem.Config{Delay: 1}) }, `sim: zones a - a: within a zone both directions must be the same`},
 	} {

@@ -72,18 +72,18 @@ func Parse(text string, ttl uint32) (r Record, err error) {
 	if len(fields) > 0 {
 		if seconds, err := strconv.ParseUint(fields[0], 10, 64); err == nil {
 			if seconds > MaxTTL {
-				return r, fmt.Errorf("a TTL is at most %d s", MaxTTL)
+				return r, fmt.Errorf("the TTL must be at most %d s", MaxTTL)
 			}
 			r.TTL, fields = uint32(seconds), fields[1:]
 		}
 	}
 	if len(fields) == 0 {
-		return r, errors.New("a record is a type and its data, with or without a TTL in seconds before them")
+		return r, errors.New("want a type and its data, optionally after a TTL in seconds")
 	}
 	kind, args := strings.ToUpper(fields[0]), fields[1:]
 	parse, ok := kinds[kind]
 	if !ok {
-		return r, fmt.Errorf("the type is %q; those of a name server are A, AAAA, CNAME, MX, NS, PTR, SRV and TXT", fields[0])
+		return r, fmt.Errorf("the type is %q: want A, AAAA, CNAME, MX, NS, PTR, SRV or TXT", fields[0])
 	}
 	if kind == "TXT" { // its text may have spaces that count
 		_, rest, _ := strings.Cut(text, fields[0])
@@ -120,9 +120,9 @@ func address(kind Type) func(*Record, []string) error {
 			}
 		}
 		if kind == A {
-			return errors.New("the data of A is an IPv4 address")
+			return errors.New("the data of A must be an IPv4 address")
 		}
-		return errors.New("the data of AAAA is an IPv6 address")
+		return errors.New("the data of AAAA must be an IPv6 address")
 	}
 }
 
@@ -131,12 +131,12 @@ func numbersAndName(kind Type, numbers int) func(*Record, []string) error {
 	return func(r *Record, args []string) error {
 		r.Type = kind
 		if len(args) != numbers+1 {
-			return fmt.Errorf("the data are %d numbers and a name", numbers)
+			return fmt.Errorf("the data must be %d numbers and a name", numbers)
 		}
 		for _, a := range args[:numbers] {
 			v, err := strconv.ParseUint(a, 10, 16)
 			if err != nil {
-				return fmt.Errorf("%q must be a number of 0 to 65535", a)
+				return fmt.Errorf("%q must be a number from 0 to 65535", a)
 			}
 			r.Data = binary.BigEndian.AppendUint16(r.Data, uint16(v))
 		}
@@ -160,7 +160,7 @@ func texts(r *Record, args []string) error {
 	for rest != "" {
 		quoted, err := strconv.QuotedPrefix(rest)
 		if err != nil || quoted[0] != '"' {
-			return errors.New(`the data of TXT are texts in quotes, such as "v=spf1 -all"`)
+			return errors.New(`the data of TXT must be texts in quotes, such as "v=spf1 -all"`)
 		}
 		s, _ := strconv.Unquote(quoted)
 		all, rest = append(all, s), strings.TrimSpace(rest[len(quoted):])

@@ -68,7 +68,7 @@ func ParsePolicy(text string) (Policy, error) {
 		err = fmt.Errorf("no such policy")
 	}
 	if err != nil {
-		return Policy{}, fmt.Errorf("%s=%s: %w: want fifo, random:P with a probability P from 0 to 1 that a goroutine is preempted where it could be, slow:P by which it is slow there too, or pct:D "+
+		return Policy{}, fmt.Errorf("%s=%s: %w: want fifo; random:P, with a probability P from 0 to 1 that a goroutine is preempted where it can be; slow:P, where it is also slow then; or pct:D, "+
 			"with D from 1 to %d changes of priority", Variable, text, err, mostDepth)
 	}
 	return p, nil

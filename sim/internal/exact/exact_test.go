@@ -27,7 +27,7 @@ func TestPolicies(t *testing.T) {
 	for _, text := range []string{"lifo", "fifo:1", "random:", "random:2", "random:-1", "random:NaN", "slow:", "slow:2", "pct:0", "pct:17", "pct:", "pct:x"} {
 		_, err := ParsePolicy(text)
 		require.ErrorContains(t, err, "SQUALL_SCHED="+text+":", text)
-		require.ErrorContains(t, err, "want fifo, random:P")
+		require.ErrorContains(t, err, "want fifo; random:P")
 		require.ErrorContains(t, err, "slow:P")
 	}
 }
