@@ -358,7 +358,7 @@ func TestALockThatIsHeldOutsideInExactMode(t *testing.T) {
 	t.Parallel()
 	out, failed := outputOf(t, "TestVictimLockHeldOutside")
 	require.True(t, failed)
-	requireInOrder(t, out, "a lock is held outside the test, and is not released:", "freeze_test.go:", "The test was abandoned.")
+	requireInOrder(t, out, "a lock that is held outside the test and not released:", "freeze_test.go:", "The test was abandoned.")
 	require.NotContains(t, out, "fatal error")
 }
 

@@ -86,10 +86,10 @@ func TestCheckOfSchedulesFindsARace(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=")
 	require.True(t, failed)
-	requireInOrder(t, out, "sim: goroutines of the test race: with seed 1 it does one thing when those that are ready at one instant run in turn (SQUALL_SCHED=fifo), and another with SQUALL_SCHED=random:0.3. ",
+	requireInOrder(t, out, "sim: goroutines of the test race: with seed 1 the test behaves in one way when goroutines that are ready at one instant run in turn (SQUALL_SCHED=fifo), and in another with SQUALL_SCHED=random:0.3. ",
 		"The first event that differs is number ", "first:  1s ", " sent phone:32768 > server:7 ", "second: 1s ", " sent phone:32768 > server:7 ",
-		"With SQUALL_SCHED=fifo. Calls on the network at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
-		"With SQUALL_SCHED=random:0.3. Calls on the network at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
+		"With SQUALL_SCHED=fifo. Network calls at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
+		"With SQUALL_SCHED=random:0.3. Network calls at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
 		"to repeat it: SQUALL_CHECK=schedules SQUALL_SEED=1 SQUALL_SCHED=random:0.3 go run ",
 		"--- FAIL: TestVictimFiveWriters/racing", "--- PASS: TestVictimFiveWriters/apart", "--- PASS: TestVictimFiveWriters/declared")
 }
@@ -100,10 +100,10 @@ func TestCheckOfSchedulesComparesWhatFails(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimThatNeedsAnOrder", "SQUALL_CHECK=schedules", "SQUALL_SCHED=random:0.05")
 	require.True(t, failed)
 	requireInOrder(t, out,
-		"it passes when those that are ready at one instant run in turn (SQUALL_SCHED=fifo), and fails with SQUALL_SCHED=random:0.05. ", "they came in another order",
+		"the test passes when goroutines that are ready at one instant run in turn (SQUALL_SCHED=fifo), and fails with SQUALL_SCHED=random:0.05. ", "they came in another order",
 		"to repeat it: SQUALL_CHECK=schedules SQUALL_SEED=1 SQUALL_SCHED=random:0.05 go run ",
 		"they came in turn", "To repeat it: SQUALL_SEED=1 SQUALL_SCHED=fifo go run ", "a second run of seed 1 had the same trace and failed too",
-		"it fails when those that are ready at one instant run in turn (SQUALL_SCHED=fifo), and passes with SQUALL_SCHED=random:0.05. ",
+		"the test fails when goroutines that are ready at one instant run in turn (SQUALL_SCHED=fifo), and passes with SQUALL_SCHED=random:0.05. ",
 		"broken", "--- FAIL: TestVictimThatNeedsAnOrder/in_turn", "--- FAIL: TestVictimThatNeedsAnOrder/another", "--- PASS: TestVictimThatNeedsAnOrder/any", "--- FAIL: TestVictimThatNeedsAnOrder/none")
 	require.Equal(t, 2, strings.Count(out, "goroutines of the test race"), "one that fails in any order is no race: %s", out)
 }
