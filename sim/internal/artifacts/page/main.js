@@ -50,7 +50,7 @@ const header = () => {
     }
   });
   for (const [, name, text] of KINDS.concat([["", "--log", "logged"]])) legend(name, text, "");
-  if (run.Faults.length) legend("--fault", "a fault lasts", "span");
+  if (run.Faults.length) legend("--fault", "a fault is active", "span");
 };
 const legend = (name, text, kind) => {
   const li = document.createElement("li"), i = document.createElement("i");
@@ -79,17 +79,17 @@ const showTable = () => {
   rows.sort((a, b) => a.order - b.order);
   const most = 500;
   if (rows.length > most) rows.splice(most, rows.length, { cells: ["and " + (rows.length - most) + " more"] });
-  if (rows.length === 0) rows.push({ cells: ["No connection of TCP is open at this instant."] });
+  if (rows.length === 0) rows.push({ cells: ["No TCP connection is open at this instant."] });
   fill(by("table"), ["host", "local", "peer", "state", "receive queue B", "send queue B", "in flight", "cwnd", "ssthresh", "peer's window B", "SRTT", "RTO", "sent again"], rows);
 };
 
 const showFaults = () => {
   const rows = run.Faults.map((f) => ({
-    cells: [f.Never ? (f.Begun >= 0 ? "was to begin at " + seconds(f.Begun) + " s" : "never began") : seconds(f.Begun) + " s",
+    cells: [f.Never ? (f.Begun >= 0 ? "due at " + seconds(f.Begun) + " s, after the end" : "never began") : seconds(f.Begun) + " s",
       f.Never ? "" : f.Over < 0 ? "lasts" : seconds(f.Over) + " s", f.Name, f.Met, f.Code],
   }));
-  if (rows.length === 0) rows.push({ cells: ["There were none."] });
-  fill(by("faults"), ["begins", "ends", "fault", "met, in all", "Go"], rows);
+  if (rows.length === 0) rows.push({ cells: ["No faults."] });
+  fill(by("faults"), ["begins", "ends", "fault", "fired", "Go"], rows);
 };
 
 let listed = 300;
@@ -142,7 +142,7 @@ const redraw = () => {
     asked = false;
     const visible = diagram.draw();
     by("count").textContent = `${plural(visible.length, "packet", "packets")} shown of ${plural(count, "packet", "packets")}` +
-      (diagram.shown.length < count ? `, ${diagram.shown.length.toLocaleString("en")} of them pass the filter` : "") +
+      (diagram.shown.length < count ? `, ${diagram.shown.length.toLocaleString("en")} of them match the filter` : "") +
       (run.LeftOut ? `; ${plural(run.LeftOut, "earlier event or packet is", "earlier events or packets are")} left out` : "") + ".";
     by("from").value = seconds(diagram.warp.back(diagram.top));
     by("until").value = seconds(diagram.warp.back(diagram.bottom));

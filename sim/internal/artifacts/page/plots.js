@@ -92,8 +92,8 @@ const drawSequence = (conn) => {
   g.stroke();
   const again = sent.filter((i) => packets.bits[i] & AGAIN).length, lost = sent.filter((i) => packets.fate[i] === DROPPED).length;
   document.getElementById("plot-note").textContent =
-    plural(sent.length, "segment", "segments") + " with data from this end, " + again + " of them sent again, " + lost + " dropped. A stroke is a segment; the line is what the peer has acknowledged. " +
-    "The lower plot: congestion window, slow-start threshold (dashed), in flight (thin), in segments.";
+    plural(sent.length, "segment", "segments") + " with data from this end, " + again + " of them sent again, " + lost + " dropped. A stroke is a segment; the line shows what the peer has acknowledged. " +
+    "Lower plot: congestion window, slow-start threshold (dashed), in flight (thin), in segments.";
 };
 
 const drawWindow = (conn) => {
