@@ -107,7 +107,8 @@ func TestECNIsNotForRetransmissions(t *testing.T) {
 func TestECNMarkIsAnsweredOnce(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
-		client.SetTCP(sim.TCPConfig{ECN: true})
+		// A window that is not short, or acknowledgements would wait for the program to read.
+		client.SetTCP(sim.TCPConfig{ECN: true, ReceiveBuffer: sim.TCPBuffer{Default: 1 << 20}})
 		n.LinkAsym(server, client, netem.Config{Delay: 20 * ms, Loss: netem.DropList{30}, ECN: true}, netem.Config{Delay: 20 * ms})
 		downloadOnce(t, n, client, server, 300_000)
 		var marks, reduced, echoes int

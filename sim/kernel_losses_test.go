@@ -21,6 +21,7 @@ type namedLoss struct {
 	lost   []int
 	timer  bool // of the kernel decides
 	slow   bool // the client takes as long to read as the measured one: see slowRead
+	early  bool // held to the kernel's 10th percentile: the median is that of two outcomes
 	reason string
 }
 
@@ -38,9 +39,10 @@ func isLast(e sim.Event) bool { return carriesData(e) && e.Seq+uint64(e.Length) 
 func isPureAck(e sim.Event) bool { return e.Flags == "A" && e.Length == 0 }
 
 var namedLosses = map[string]namedLoss{
-	"none":                 {reason: "the reference"},
-	"syn":                  {from: "client", match: isSyn, lost: []int{1}, timer: true, reason: "the SYN again after 1 s"},
-	"synack":               {from: "server", match: isSyn, lost: []int{1}, timer: true, reason: "both sides repeat after 1 s"},
+	"none": {reason: "the reference"},
+	"syn":  {from: "client", match: isSyn, lost: []int{1}, timer: true, reason: "the SYN again after 1 s"},
+	"synack": {from: "server", match: isSyn, lost: []int{1}, timer: true, early: true,
+		reason: "both sides repeat after 1 s; in half of the runs the server does once more, since the client's second SYN comes, and begins with a window of one segment"},
 	"handshake_ack":        {from: "client", match: isPureAck, lost: []int{1}, reason: "the request carries it too"},
 	"request":              {from: "client", match: carriesData, lost: []int{1}, timer: true, reason: "a tail loss probe, bounded by the RTO"},
 	"data1":                {from: "server", match: carriesData, lost: []int{1}, reason: "fast retransmit"},
@@ -77,6 +79,9 @@ func playNamedLosses(t *testing.T, f *fidelity) {
 		size := int(r.num(t, "size_bytes"))
 		squall := toMS(c.play(t, cc, size))
 		kernel := r.sample(t, "fct_ms")
+		if c.early {
+			kernel.median = kernel.low
+		}
 		row := cc + " " + name
 		if name == "none" {
 			none[cc] = squall
@@ -84,7 +89,7 @@ func playNamedLosses(t *testing.T, f *fidelity) {
 		if !c.timer {
 			f.near(row, kernel, exactly(squall), 0.05, 10, 0)
 			if row == "cubic data5_twice" {
-				f.unreached("the kernel needs one more flight, of two segments: how long acknowledgements are quick depends on how soon the program reads, which in squall is at once; held to a round trip less",
+				f.unreached("12 µs behind the segment that fills the gap comes another: the kernel's, which finds the data unread, is acknowledged late, squall's program has read it; held to a round trip less",
 					math.Abs(squall/(kernel.median-50)-1) <= 0.05)
 			}
 			continue
@@ -95,10 +100,6 @@ func playNamedLosses(t *testing.T, f *fidelity) {
 			timed = squall - 100
 		}
 		f.timer(row, kernel, exactly(squall), timed, false)
-		if row == "cubic last5" {
-			f.unreached("two outcomes: RACK trusts the probe's round trip only if it is not below the minimum, which noise decides; held to the 10th percentile",
-				kernel.low >= squall && kernel.low <= squall+timed/8+8)
-		}
 	}
 }
 
@@ -166,10 +167,6 @@ func playBlackouts(t *testing.T, f *fidelity) {
 				continue
 			}
 			f.timer(name, kernel, squall, timed, false)
-			if name == "bulk reno rtt=20 ms 1 s" {
-				f.unreached("the exact timeout falls a few ms before the end of the blackout, the kernel's, rounded up, behind it; held to the start at which squall's does too",
-					kernel.median >= squall.low && kernel.median <= squall.low+timed/8+8)
-			}
 			continue
 		}
 		sent, done := exchangeBlackout(t, r["variant"] == "reply_lost", rtt, dark)

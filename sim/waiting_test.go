@@ -70,6 +70,7 @@ func TestQueuesUnderADownload(t *testing.T) {
 			require.GreaterOrEqual(t, longest, row.least, "%v", row.queue)
 			require.LessOrEqual(t, longest, row.most, "%v", row.queue)
 			require.Less(t, took, row.slowest, "%v", row.queue)
+			time.Sleep(time.Second) // the server's last acknowledgement is on its way
 			s := n.Stats().Links[1]
 			require.Equal(t, "server", s.From)
 			require.Equal(t, s.Sent, s.Delivered+s.QueueFull, "%v: all packets are accounted for", row.queue)

@@ -51,19 +51,20 @@ type Conn struct {
 	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
 	probedSince                 Time // when a closed window was first probed; 0: the window is open
 
-	rtt     rttEstimate
-	cc      congestion
-	cub     *cubicState
-	rack    rackState
-	rec     recovery
-	ep      *episode // nil before the first sign of a loss
-	tune    bufferTuning
-	sndbuf  int32  // limit in bytes
-	rcvbuf  int32  // limit, counted as Linux does: see trueSize
-	rmem    int32  // the part of rcvbuf in use
-	taken   int32  // bytes read that Push has not dealt with yet
-	rcvMSS  uint16 // estimate of the peer's segment size
-	lastLen uint16 // length of the last segment of unusual size
+	rtt        rttEstimate
+	cc         congestion
+	cub        *cubicState
+	rack       rackState
+	rec        recovery
+	ep         *episode // nil before the first sign of a loss
+	tune       bufferTuning
+	sndbuf     int32  // limit in bytes
+	rcvbuf     int32  // limit, counted as Linux does: see trueSize
+	rmem       int32  // the part of rcvbuf in use
+	taken      int32  // bytes read that Push has not dealt with yet
+	takenFirst int32  // the part of taken that the first segment had
+	rcvMSS     uint16 // estimate of the peer's segment size
+	lastLen    uint16 // length of the last segment of unusual size
 
 	wnd, maxWnd            uint32
 	rcvWnd                 uint32 // window offered last, counted from rcvWup
@@ -113,6 +114,7 @@ const (
 	progress                          // the peer acknowledged something: see TakeProgress
 	morePart                          // another part of this joined segment follows
 	laterPart                         // this part is not the first of its joined segment
+	awaited                           // the program had read everything, so it can read the data of lastData as it arrives
 )
 
 type ackFlags uint8

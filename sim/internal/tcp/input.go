@@ -60,6 +60,7 @@ func (c *Conn) inputPredicted(s *Segment) {
 	c.softErr = OK
 	c.probes = 0
 	c.lastAck = c.now
+	c.measureEcho(len(s.Payload))
 	c.receiveInOrder(s, s.Payload, false)
 	if c.flag&morePart == 0 {
 		c.checkSpace()
@@ -273,6 +274,9 @@ func (c *Conn) inputSynchronized(s *Segment) {
 			c.challengeAck()
 		}
 		return
+	}
+	if c.state == Established {
+		c.measureEcho(s.Len())
 	}
 	if !c.afterAck(s) {
 		return

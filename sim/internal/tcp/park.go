@@ -81,7 +81,7 @@ func (c *Conn) pack(k *packer) {
 func (c *Conn) packSmall(k *packer) {
 	for _, v := range []*uint32{
 		&c.tx.head, &c.tx.merged, &c.cc.cwnd, &c.cc.ssthresh, &c.cc.count, &c.cc.used, &c.cc.maxOut, &c.rack.order, &c.rack.lastDelivered,
-		&c.rec.sacked, &c.rec.lost, &c.rec.retrans, &c.rec.delivered, &c.rec.lostTotal, &c.rec.duplicates, &c.tune.space, &c.wnd,
+		&c.rec.sacked, &c.rec.lost, &c.rec.retrans, &c.rec.delivered, &c.rec.lostTotal, &c.rec.duplicates, &c.tune.space, &c.tune.echo, &c.wnd,
 		&c.rcvWnd, &c.segsIn, &c.segsOut, &c.retransTotal, &c.rtoTotal,
 	} {
 		k.u32(v, 0)

@@ -41,7 +41,7 @@ func TestWhatIsParkedIsWhatItWas(t *testing.T) {
 	require.NoError(t, err)
 	set := map[string]bool{} // what is kept otherwise, or must be so to be parked
 	for _, name := range []string{
-		"cfg", "out", "iss", "irs", "state", "keepAt", "rtxAt", "ackAt", "events", "taken", "probes",
+		"cfg", "out", "iss", "irs", "state", "keepAt", "rtxAt", "ackAt", "events", "taken", "takenFirst", "probes",
 		"snd", "rcvq", "ooo", "cub", "ep", "buf", "first", "last", "hint",
 	} {
 		set[name] = true

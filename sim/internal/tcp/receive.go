@@ -180,6 +180,11 @@ func (c *Conn) receiveInOrder(s *Segment, data []byte, fin bool) {
 				return
 			}
 		}
+		if c.rcvNxt == c.copied {
+			c.flag |= awaited
+		} else if c.lastData != c.now {
+			c.flag &^= awaited
+		}
 		c.rmem += size
 		c.received().add(data)
 		c.rcvNxt += uint64(len(data))
@@ -227,6 +232,7 @@ func (c *Conn) drainOutOfOrder() {
 		return
 	}
 	if n > 0 {
+		c.flag &^= awaited
 		k := copy(o.segs, o.segs[n:])
 		clear(o.segs[k:])
 		o.segs = o.segs[:k]
@@ -294,6 +300,9 @@ func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
 	}
 	c.ooo.addBlock(b)
 	c.growWindow(n)
+	if c.flag&orphan == 0 {
+		c.growBuffer(c.tune.space)
+	}
 }
 
 // receiveFIN records the end of the peer's stream (tcp_fin).
@@ -320,7 +329,7 @@ func (c *Conn) receiveFIN() {
 func (c *Conn) dataReceived(s *Segment, n int) {
 	c.ack |= ackScheduled
 	c.measureMSS(s)
-	c.measureRTT(n)
+	c.measureWindow()
 	switch {
 	case c.flag&laterPart != 0: // a joined segment counts once
 	case c.ato == 0:

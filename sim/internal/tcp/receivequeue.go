@@ -39,6 +39,14 @@ func (c *Conn) received() *receiveQueue {
 	return c.rcvq
 }
 
+// firstLen returns how much is left of the first payload.
+func (q *receiveQueue) firstLen() int {
+	if q.empty() {
+		return 0
+	}
+	return len(q.items[q.head]) - int(q.off)
+}
+
 // read copies data to p. It also returns how much of the receive buffer became free.
 func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 	if q == nil {

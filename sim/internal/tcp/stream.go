@@ -38,11 +38,11 @@ func (c *Conn) Append(p []byte) int {
 func (c *Conn) Push(now Time) {
 	c.now = now
 	if n := int(c.taken); n > 0 {
-		c.taken = 0
 		if c.state != StateClosed {
-			c.adjustBuffer()
+			c.adjustBuffer(c.copied - uint64(c.taken-c.takenFirst))
 			c.ackAfterRead(n)
 		}
+		c.taken, c.takenFirst = 0, 0
 	}
 	b := c.snd
 	if b == nil || b.appended == 0 || !c.CanWrite() {
@@ -201,6 +201,9 @@ func (c *Conn) checkSpace() {
 // Take copies received bytes into p. Push sends a window update if one is due. Take returns 0 if there is no data; EOF and Err say whether
 // more can arrive.
 func (c *Conn) Take(p []byte) int {
+	if c.taken == 0 {
+		c.takenFirst = int32(min(len(p), c.rcvq.firstLen()))
+	}
 	n, freed := c.rcvq.read(p)
 	c.copied += uint64(n)
 	c.rmem -= freed
