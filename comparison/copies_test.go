@@ -29,37 +29,37 @@ func TestPackagesSayWhatTheComparisonMeasured(t *testing.T) {
 
 	for pkg, phrases := range map[string][]string{
 		"longpoll": {
-			"after " + longPolled[p50] + " (p50), and " + longPolled[max] + " when it just misses an answer",
-			"One in 10 minutes takes " + c.short(seldomLongPolled[sends]) + " requests and " + c.total(seldomLongPolled[bytes]),
-			"one a second a request and " + c.total(longPolled[bytes]),
-			"Events takes " + c.total(seldomStreamed[bytes]) + " and " + c.total(streamed[bytes]),
+			"after " + longPolled[p50] + " (p50), or after " + longPolled[max] + " if it just misses an answer",
+			"One event in 10 minutes costs " + c.short(seldomLongPolled[sends]) + " requests and " + c.total(seldomLongPolled[bytes]),
+			"One event a second costs one request and " + c.total(longPolled[bytes]),
+			"Events costs " + c.total(seldomStreamed[bytes]) + " and " + c.total(streamed[bytes]),
 		},
 		"shortpoll": {
 			"after " + c.seconds(polled[p50]) + " (p50) and " + c.seconds(polled[p99]) + " (p99)",
-			"each costs " + polled[sends] + " requests and " + c.total(polled[bytes]),
-			"one in 10 minutes " + seldomPolled[sends] + " requests and " + c.total(seldomPolled[bytes]) + ", of which " + seldomPolled[wasted],
+			"each event costs " + polled[sends] + " requests and " + c.total(polled[bytes]),
+			"With one event in 10 minutes, each costs " + seldomPolled[sends] + " requests and " + c.total(seldomPolled[bytes]) + ", of which " + seldomPolled[wasted],
 			"long polling then takes " + c.short(seldomLongPolled[sends]) + " requests and " + c.total(seldomLongPolled[bytes]) + ", and " + seldomLongPolled[p50],
 			"intervals of more than " + c.short(strings.TrimSuffix(often[2], " min")) + " minutes",
 			"radio time at more than " + seldom[4],
 		},
 		"push": {
 			"arrives after " + pushed[p50],
-			"One a second takes " + c.total(pushed[bytes]),
-			"one in 10 minutes " + c.total(seldomPushed[bytes]),
-			"Events takes " + c.total(streamed[bytes]) + " and " + c.total(seldomStreamed[bytes]),
+			"One event a second costs " + c.total(pushed[bytes]),
+			"One event in 10 minutes costs " + c.total(seldomPushed[bytes]),
+			"Events costs " + c.total(streamed[bytes]) + " and " + c.total(seldomStreamed[bytes]),
 			"long polling " + c.total(longPolled[bytes]) + " and " + c.total(seldomLongPolled[bytes]),
 		},
 		"stream": {
 			"arrives after " + streamed[p50],
-			"One a second takes " + c.total(streamed[bytes]) + ", one in 10 minutes " + c.total(seldomStreamed[bytes]),
-			"WebSocket takes (" + c.total(pushed[bytes]) + ", " + c.total(seldomPushed[bytes]) + ")",
+			"One event a second costs " + c.total(streamed[bytes]) + " each. One event in 10 minutes costs " + c.total(seldomStreamed[bytes]),
+			"WebSocket costs more (" + c.total(pushed[bytes]) + ", " + c.total(seldomPushed[bytes]) + ")",
 			"long polling (" + c.total(longPolled[bytes]) + ", " + c.total(seldomLongPolled[bytes]) + ")",
 		},
 		"pubsub": {
 			"arrives after " + published[p50],
-			"One a second takes " + c.total(published[bytes]),
-			"one in 10 minutes " + c.total(seldomPublished[bytes]),
-			"takes " + c.total(streamed[bytes]) + " and " + c.total(seldomStreamed[bytes]),
+			"One message a second costs " + c.total(published[bytes]),
+			"One message in 10 minutes costs " + c.total(seldomPublished[bytes]),
+			"costs " + c.total(streamed[bytes]) + " and " + c.total(seldomStreamed[bytes]),
 		},
 	} {
 		source, err := os.ReadFile(filepath.Join("..", "patterns", pkg, "doc.go"))

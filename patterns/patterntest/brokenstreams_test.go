@@ -152,7 +152,7 @@ var brokenStreams = []callFlaw{
 			}
 		}
 		return <-done
-	}}.on, "the caller of a stream is slow", patterntest.Bounded, "server had written at * * bytes of the answer to c1 that phone had not taken; 1048576 are promised (and * more)"},
+	}}.on, "the caller of a stream is slow", patterntest.Bounded, "server had written at * * bytes of the answer to c1 that phone had not taken; 2097152 are promised (and * more)"},
 	{"the client leaves out what it has no place for", office{claims: func(s *patterntest.Service) { s.Streams.Buffer = 10 << 20 }, takes: func(_ *officeClient, ctx context.Context, r patterntest.Request, body io.Reader) error {
 		places := make(chan string, 4)
 		ended := make(chan error, 1)

@@ -64,7 +64,7 @@ func newCallWorld(n *sim.Network, s Service, folder string, onLoopback bool) *Ca
 	s.Recovery = cmp.Or(s.Recovery, 3*time.Minute)
 	s.MaxBytes = cmp.Or(s.MaxBytes, 50_000)
 	if s.Streams != nil {
-		s.Streams = &Streams{Buffer: cmp.Or(s.Streams.Buffer, 1<<20), Halves: s.Streams.Halves}
+		s.Streams = &Streams{Buffer: cmp.Or(s.Streams.Buffer, 2<<20), Halves: s.Streams.Halves}
 	}
 	w := &CallWorld{
 		service: s, folder: folder, subjects: map[string]*subject{}, keyed: map[string][]*subject{},

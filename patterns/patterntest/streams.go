@@ -17,7 +17,8 @@ import (
 // stream and no other. Such a call has no key and no object.
 type Streams struct {
 	// Buffer is how many bytes of a stream can be in transit to a caller that does not read. Zero:
-	// 1 MiB.
+	// 2 MiB, since TCP's buffers at both ends hold more than 1 MiB once a connection has carried a
+	// few megabytes.
 	Buffer int
 	// Halves says that the caller can continue its question while it is being answered. The caller
 	// ends the question before the answer ends.
