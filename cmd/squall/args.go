@@ -11,7 +11,7 @@ type commandLine struct {
 	dir     string   // of -C; "" is the current one
 	overlay string   // of -overlay
 	tags    []string // of -tags
-	rest    []string // in their order
+	rest    []string // the remaining arguments, in their order
 }
 
 // parseArgs finds the flags of go test to which exact mode must add. Flags on the command line take precedence over those in

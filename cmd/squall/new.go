@@ -57,7 +57,7 @@ overwritten.`,
 	return cmd
 }
 
-// A newScenario is a scenario to write.
+// A newScenario describes the test to write.
 type newScenario struct {
 	words []string
 	test  string // name of the function
@@ -65,7 +65,7 @@ type newScenario struct {
 	pkg   string // of the file
 }
 
-// mostLetters is the longest name: file names have at most 255 bytes.
+// mostLetters is the length of the longest name: file names have at most 255 bytes.
 const mostLetters = 100
 
 // nameScenario derives the names of the test and its file from a scenario's name.
@@ -95,7 +95,7 @@ func nameScenario(name string) (*newScenario, error) {
 	if s.test == "TestMain" {
 		return nil, wrong("gives TestMain, which package testing calls for all tests")
 	}
-	// A file named like *_linux_test.go is built on that system only, so the last word must be one that means nothing to the go command.
+	// A file named like *_linux_test.go is built only on that system, so the last word must have no meaning for the go command.
 	s.file = strings.ToLower(strings.Join(s.words, "_")) + "_scenario_test.go"
 	return s, nil
 }

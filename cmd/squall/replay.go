@@ -188,7 +188,7 @@ type testRun struct {
 	short    bool
 	goFlags  string // of the sweep; a GOFLAGS in the environment takes precedence
 	packages []string
-	finding  string // the one to repeat
+	finding  string // the finding to repeat
 }
 
 // buildFlags returns the flags of the sweep and those given now.
@@ -203,7 +203,7 @@ func (r *repeat) buildFlags(what testRun) []string {
 	return flags
 }
 
-// exactBuild returns how to build a test. In plain mode that needs only the go command.
+// exactBuild returns how to build a test. In plain mode, a build needs only the go command.
 func (r *repeat) exactBuild(ctx context.Context, what testRun, w io.Writer) (*sweep.Exact, error) {
 	if !what.exact {
 		return &sweep.Exact{Go: "go"}, nil
@@ -220,7 +220,7 @@ var stillAt = 10 * time.Second
 // stillThere calls f. While f runs, it writes to a terminal or file, from time to time, that it is still running, because go test prints
 // nothing before it ends.
 func stillThere(w io.Writer, f func() error) error {
-	if _, isFile := w.(*os.File); !isFile { // a file can have two writers
+	if _, isFile := w.(*os.File); !isFile { // a file may have a second writer
 		return f()
 	}
 	tick, began, done := time.NewTicker(stillAt), time.Now(), make(chan error, 1)
@@ -238,7 +238,7 @@ func stillThere(w io.Writer, f func() error) error {
 
 func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	args := append([]string{"test", "-count=1", "-run", what.run}, r.buildFlags(what)...)
-	if _, err := os.Stat(what.dir); err != nil { // on another machine than the sweep's, the folder can be elsewhere
+	if _, err := os.Stat(what.dir); err != nil { // on another machine than the sweep's, the folder may be elsewhere
 		what.dir = ""
 	}
 	exact, err := r.exactBuild(cmd.Context(), what, cmd.ErrOrStderr())

@@ -33,7 +33,7 @@ func (r *reports) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.json, "json", "", "write the result as JSON to `FILE`")
 }
 
-// write writes the files, and prints the result. how tells the user how to repeat a finding.
+// write writes the files and prints the result. how tells the user how to repeat a finding.
 func (r *reports) write(w io.Writer, result *sweep.Result, how string) error {
 	for _, f := range []struct {
 		name  string
@@ -200,7 +200,7 @@ func newProgressLine(w io.Writer) *progressLine {
 
 func (p *progressLine) show(s sweep.Progress) { p.say(progressText(s), s.Done == s.All) }
 
-// say shows a text. It skips texts that come too soon after another one, except the last.
+// say shows a text. It skips a text that follows another one too soon, except the last.
 func (p *progressLine) say(text string, last bool) {
 	pause := 10 * time.Second
 	if p.terminal {
@@ -228,7 +228,7 @@ func (p *progressLine) end() {
 func progressText(s sweep.Progress) string {
 	const (
 		width = 24
-		long  = 10 * time.Second // three times what a range takes
+		long  = 10 * time.Second // three times the duration of a range
 	)
 	part := 1.0
 	if s.All > 0 {

@@ -45,7 +45,7 @@ func runTest(ctx context.Context, args []string) error {
 	cmd := exec.Command(b.Go, line.goTest(b.file)...)
 	cmd.Env = append(os.Environ(), b.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The terminal also sends an interrupt to the go command, which decides how to end.
+	// The terminal sends an interrupt to the go command too, which decides how to end.
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
@@ -66,7 +66,7 @@ func (l commandLine) toBuild(ctx context.Context, o *overlay.Overlay, overlayFil
 		if name == "args" {
 			break
 		}
-		if slices.Contains([]string{"race", "msan", "asan", "trimpath"}, name) { // each needs another build of it
+		if slices.Contains([]string{"race", "msan", "asan", "trimpath"}, name) { // each of these needs its own build of it
 			args = append(args, a)
 		}
 	}

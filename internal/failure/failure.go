@@ -1,5 +1,6 @@
-// Package failure reads what a Go test that failed has printed: where it failed, with what text, and whether two failed alike. Package
-// sim reads it of the seeds of one go test, and sweeps of processes. It knows the forms of package testing and of testify.
+// Package failure reads the output of a failed Go test: where the test failed, with what text, and whether two tests failed alike. Package
+// sim uses it for the seeds of one go test, and sweeps use it for the output of processes. It knows the formats of package testing and of
+// testify.
 package failure
 
 import (
@@ -11,11 +12,11 @@ var (
 	line        = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
 	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
 	testifyMore = regexp.MustCompile(`^\s*\t {6,}\t?(.*)$`)
-	// A number, a duration as Go writes it, or a position in the source, which says which failure it is.
+	// A number, a duration as Go writes it, or a position in the source, which distinguishes one failure from another.
 	number = regexp.MustCompile(`\w[^\s:]*\.go:\d+|0x[0-9a-f]+|(\d+(\.\d+)?(h|ms|m|s|µs|ns))+\b|\d+(\.\d+)?`)
 )
 
-// Line is the position in the source that a line of output begins with, and the text after it.
+// Line returns the position in the source with which a line of output begins, and the text after it.
 func Line(text string) (where, what string, ok bool) {
 	m := line.FindStringSubmatch(strings.TrimRight(text, "\r\n"))
 	if m == nil {
@@ -24,8 +25,8 @@ func Line(text string) (where, what string, ok bool) {
 	return m[1], m[2], true
 }
 
-// First is where a test failed first and with what text. Of what testify prints the text is the error and the message. where is empty
-// if the test failed without a word.
+// First returns where a test first failed, and with what text. Of testify's output, the text is the error and the message. where is empty
+// if the test failed without a message.
 func First(output string) (where, what string) {
 	var parts []string
 	more := false
@@ -56,8 +57,8 @@ func First(output string) (where, what string) {
 	return where, strings.Join(parts, " ")
 }
 
-// Cause is the same for failures that are alike: First, with a # for each number in the text. It is empty if the test failed without a
-// word.
+// Cause returns a text that is the same for failures that are alike: the result of First, with a # for each number in the text. It is empty
+// if the test failed without a message.
 func Cause(output string) string {
 	where, what := First(output)
 	if where == "" {
@@ -66,7 +67,7 @@ func Cause(output string) string {
 	return where + ": " + Alike(what)
 }
 
-// Alike is a text with a # for each number and duration in it, but for those of lines in the source.
+// Alike returns a text with a # for each number and duration in it, except those in positions in the source.
 func Alike(text string) string {
 	return number.ReplaceAllStringFunc(text, func(n string) string {
 		if strings.Contains(n, ".go:") {
@@ -76,7 +77,7 @@ func Alike(text string) string {
 	})
 }
 
-// Said are the things that a test said, each with the lines that belong to it.
+// Said returns the messages that a test printed, each with the lines that belong to it.
 func Said(output string) (all []string) {
 	in := false
 	for text := range strings.Lines(output) {
@@ -98,5 +99,5 @@ func Said(output string) (all []string) {
 	return all
 }
 
-// indented says whether a line is as package testing indents what a test says: four spaces for each level.
+// indented reports whether a line is indented as package testing indents a test's messages: four spaces for each level.
 func indented(text string) bool { return (len(text)-len(strings.TrimLeft(text, " ")))%4 == 0 }

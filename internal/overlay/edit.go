@@ -2,15 +2,15 @@ package overlay
 
 import "embed"
 
-// A set is what one purpose needs of the standard library.
+// A set holds the changes to the standard library for one purpose.
 type set struct {
 	name  string
 	edits []edit
 	files []file
 }
 
-// A file is one that a package of the standard library gets in addition. Its source lies
-// in the folder files, under the package's path and its own name and ".txt".
+// A file is added to a package of the standard library. Its source is in the folder files, under the package's path and the file's own name
+// with ".txt".
 type file struct {
 	pkg, name    string
 	since, until int // minor versions of Go 1, both included; 0: no bound
@@ -33,67 +33,65 @@ const (
 // An edit is one change of a declaration. The functions below make them.
 type edit struct {
 	pkg          string // import path
-	decl         string // "f", "T.f" of methods, whatever their receiver, a type's name, or "*": any
-	at           string // pattern of what is looked for in it
+	decl         string // "f", "T.f" for methods with any receiver, a type's name, or "*" for any declaration
+	at           string // pattern to look for in the declaration
 	do           action
 	text, after  string
-	times        int // how often it must be found; every: once or more
+	times        int // how often the pattern must be found; every: at least once
 	since, until int // minor versions of Go 1, both included; 0: no bound
 	goos         string
 }
 
 const every = -1
 
-// begin puts statements at the beginning of a function's body.
+// begin inserts statements at the beginning of a function's body.
 func begin(pkg, function, text string) edit {
 	return edit{pkg: pkg, decl: function, text: text, times: 1}
 }
 
-// fields adds fields to a struct, or methods to an interface, after those that it has.
+// fields adds fields to a struct, or methods to an interface, after the existing ones.
 func fields(pkg, typ, text string) edit {
 	return edit{pkg: pkg, decl: typ, do: atEnd, text: text, times: 1}
 }
 
-// firstFields adds fields to a struct before those that it has.
+// firstFields adds fields to a struct before the existing ones.
 func firstFields(pkg, typ, text string) edit {
 	return edit{pkg: pkg, decl: typ, text: text, times: 1}
 }
 
-// before puts statements before the one that has what the pattern describes.
+// before inserts statements before the statement that contains a match of the pattern.
 func before(pkg, decl, pattern, text string) edit {
 	return edit{pkg: pkg, decl: decl, at: pattern, do: beforeStatement, text: text, times: 1}
 }
 
-// after puts statements after the one that has what the pattern describes.
+// after inserts statements after the statement that contains a match of the pattern.
 func after(pkg, decl, pattern, text string) edit {
 	return edit{pkg: pkg, decl: decl, at: pattern, do: afterStatement, text: text, times: 1}
 }
 
-// around puts text before and after the statement that has what the pattern describes:
-// "if x {" and "}" for instance.
+// around inserts text before and after the statement that contains a match of the pattern: "if x {" and "}", for example.
 func around(pkg, decl, pattern, opening, closing string) edit {
 	return edit{pkg: pkg, decl: decl, at: pattern, do: aroundStatement, text: opening, after: closing, times: 1}
 }
 
-// replace puts text in the place of what the pattern describes. $0 in it is what was there, $1
-// what the first _ of the pattern stands for.
+// replace replaces a match of the pattern by text. In text, $0 stands for the match, and $1 for the match of the first _ in the pattern.
 func replace(pkg, decl, pattern, text string) edit {
 	return edit{pkg: pkg, decl: decl, at: pattern, do: insteadOf, text: text, times: 1}
 }
 
-// everywhere is the edit wherever it fits, which is at one place at least.
+// everywhere returns the edit for every place where it fits. There must be at least one.
 func (e edit) everywhere() edit { e.times = every; return e }
 
-// exactly is the edit at so many places.
+// exactly returns the edit for the given number of places.
 func (e edit) exactly(times int) edit { e.times = times; return e }
 
-// from is the edit for Go 1.minor and later.
+// from returns the edit for Go 1.minor and later.
 func (e edit) from(minor int) edit { e.since = minor; return e }
 
-// to is the edit for Go 1.minor and earlier.
+// to returns the edit for Go 1.minor and earlier.
 func (e edit) to(minor int) edit { e.until = minor; return e }
 
-// on is the edit for one operating system.
+// on returns the edit for one operating system.
 func (e edit) on(goos string) edit { e.goos = goos; return e }
 
 func inRange(minor, since, until int) bool {

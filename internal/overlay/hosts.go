@@ -2,13 +2,12 @@ package overlay
 
 import "slices"
 
-// hostSet gives goroutines the identity of a host of the simulated network, and has what they ask
-// of the operating system answered by it: the network (package net, below Dial and Listen), names,
-// interfaces, the computer's name, its clock, and the connections that package net/http keeps.
+// hostSet gives goroutines the identity of a host of the simulated network. That host then answers what they ask of the operating system:
+// the network (package net, below Dial and Listen), names, interfaces, the computer's name and its clock. It also has its own connections
+// of package net/http.
 //
-// The identity is a pointer that the runtime keeps for each goroutine. A new goroutine
-// has that of the one which starts it, and the function of a timer that of the one which
-// made the timer. Without it, everything is as ever.
+// The identity is a pointer that the runtime keeps for each goroutine. A new goroutine inherits it from the goroutine that starts it, and
+// the function of a timer inherits it from the goroutine that made the timer. Nothing changes for a goroutine without an identity.
 var hostSet = set{
 	name: "hosts",
 	files: []file{
@@ -24,7 +23,7 @@ var hostSet = set{
 }
 
 var hostIdentity = []edit{
-	replace("runtime", "g", "*coro", "$0; squallHost unsafe.Pointer"), // not at the beginning, whose layout assembly knows
+	replace("runtime", "g", "*coro", "$0; squallHost unsafe.Pointer"), // not at the beginning: assembly code relies on the layout there
 	after("runtime", "newproc1", "newg.bubble = callergp.bubble", "newg.squallHost = callergp.squallHost"),
 	after("runtime", "gdestroy", "gp.bubble = nil", "gp.squallHost = nil"),
 	begin("time", "AfterFunc", "f = squallInherit(f)"),
@@ -32,7 +31,7 @@ var hostIdentity = []edit{
 	begin("os", "Hostname", "if name, ok := squallHostname(); ok { return name, nil }"),
 }
 
-// hostSockets has each method of a descriptor ask the simulated socket, if it stands for one.
+// hostSockets makes each method of a descriptor call the simulated socket, if the descriptor stands for one.
 var hostSockets = []edit{
 	fields("net", "netFD", "squall squallFD"),
 	begin("net", "socket", "if fd, is, err := squallOpen(ctx, net, family, sotype, laddr, raddr, ctrlCtxFn); is { return fd, err }"),
@@ -60,7 +59,7 @@ var hostSockets = []edit{
 	socket("netFD.accept", "return fd.squallAccept()"),
 	socket("netFD.dup", `return nil, squallNone("a descriptor of its own")`),
 
-	// Ways past the methods: the program copies instead.
+	// These bypass the methods: the program must copy instead.
 	begin("net", "spliceFrom", "if squallCopies(c, r) { return 0, nil, false }").on("linux"),
 	begin("net", "spliceTo", "if c.squall != nil { return 0, nil, false }").on("linux"),
 	begin("net", "sendFile", "if c.squall != nil { return 0, nil, false }"),
@@ -76,7 +75,7 @@ func socket(method, text string) edit {
 	return begin("net", method, "if fd.squall != nil { "+text+" }")
 }
 
-// hostOptions are those of sockets. What the network does not have it refuses.
+// hostOptions are the edits for options of sockets. The simulated socket refuses options that the network does not have.
 var hostOptions = []edit{
 	option("setNoDelay", "boolint(noDelay)"),
 	option("setReadBuffer", "bytes"),
@@ -92,7 +91,7 @@ var hostOptions = []edit{
 	option("setIPv6MulticastInterface", "0"),
 	option("setIPv4MulticastLoopback", "0"),
 	option("setIPv6MulticastLoopback", "0"),
-	begin("net", "supportsMultipathTCP", "if squallHost() != nil { return false }").on("linux"), // else the first socket of a process asks more of its host than the others
+	begin("net", "supportsMultipathTCP", "if squallHost() != nil { return false }").on("linux"), // otherwise the first socket of a process would ask more of its host than the others
 	begin("net", "isUsingMultipathTCP", "if fd.squall != nil { return false }").on("linux"),
 }
 
@@ -118,8 +117,8 @@ var hostNames = []edit{
 	begin("net", "Resolver.LookupAddr", "if s := r.squallOfHost(); s != nil { return s.LookupAddr(ctx, addr) }"),
 }
 
-// hostTransports give each host connections of its own of a transport that several hosts use,
-// as they do http.DefaultTransport: they are processes of their own.
+// hostTransports give each host its own connections in a transport that several hosts use, such as http.DefaultTransport, because hosts are
+// separate processes.
 var hostTransports = []edit{
 	fields("net/http", "Transport", "squallOwner uint64"),
 	begin("net/http", "Transport.RoundTrip", "if other := t.squallOfHost(); other != nil { return other.roundTrip(req) }"),

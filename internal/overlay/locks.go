@@ -1,7 +1,6 @@
 package overlay
 
-// Locks that know which bubble holds them, so that waiting for one is durable where no other
-// bubble can have it.
+// Locks record which bubble holds them, so that waiting for a lock is durable if no other bubble can get it.
 var lockSet = set{
 	name: "locks",
 	edits: []edit{
@@ -11,7 +10,7 @@ var lockSet = set{
 		before("internal/sync", "Mutex.Lock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.lockSlow", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.TryLock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
-		before("internal/sync", "Mutex.TryLock", "if old&(mutexLocked|mutexStarving) != 0 {}", "if old != 0 && runtime_squallApart() { return false }"), // others wait
+		before("internal/sync", "Mutex.TryLock", "if old&(mutexLocked|mutexStarving) != 0 {}", "if old != 0 && runtime_squallApart() { return false }"), // other goroutines wait
 		begin("internal/sync", "Mutex.lockSlow", "if runtime_squallApart() && m.squallTakes() { return }"),
 		begin("internal/sync", "Mutex.Unlock", "runtime_squallUnlocks(&m.squall)"),
 		before("internal/sync", "Mutex.unlockSlow", "runtime_Semrelease(_, true, _)", "runtime_squallHandsOver(&m.squall)"),

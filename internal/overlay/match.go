@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// A pattern describes an expression or a statement in Go's own syntax. In it _ stands for any
-// expression, __ at the end of a list for any number of them, and an empty body, as that of
-// "if x != nil {}", for any body, with an else or without.
+// A pattern describes an expression or a statement in Go's own syntax. In a pattern, _ stands for any expression, and __ at the end of a
+// list for any number of expressions. An empty body, as in "if x != nil {}", stands for any body, with or without an else.
 type pattern struct {
 	expr ast.Expr
 	stmt ast.Stmt
@@ -32,7 +31,7 @@ func parsePattern(text string) (pattern, error) {
 	return pattern{stmt: body[0]}, nil
 }
 
-// match says whether a node is what the pattern describes, and what the wildcards stand for.
+// match reports whether a node matches the pattern. It also returns the matches of the wildcards.
 func (p pattern) match(n ast.Node) (captured []ast.Node, ok bool) {
 	var want any = p.stmt
 	if p.expr != nil {
@@ -52,7 +51,7 @@ var (
 	exprs     = reflect.TypeFor[ast.Expr]()
 )
 
-// bare is a node without interface and parentheses around it.
+// bare returns a node without the interface and parentheses around it.
 func bare(v reflect.Value) reflect.Value {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -135,7 +134,7 @@ func isWildcard(n any, name string) bool {
 	return ok && id != nil && id.Name == name
 }
 
-// declName is how an edit names a declaration.
+// declName returns the name of a declaration in edits.
 func declName(d *ast.FuncDecl) string {
 	if d.Recv == nil || len(d.Recv.List) == 0 {
 		return d.Name.Name
@@ -159,7 +158,7 @@ func declName(d *ast.FuncDecl) string {
 	}
 }
 
-// describe is what an edit looks for, for people.
+// describe says in words what an edit looks for.
 func (e edit) describe() string {
 	where := e.pkg + ": " + e.decl
 	if e.decl == "*" {

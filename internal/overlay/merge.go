@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// Merge makes one overlay of ours and of the user's, whose relative paths are relative to dir (the current
-// one if it is empty), and returns its file. It is an error if both replace one file.
+// Merge merges our overlay with the user's, and returns the file of the result. Relative paths in the user's overlay are relative to dir,
+// or to the current folder if dir is empty. It is an error if both replace the same file.
 func Merge(ours, users, dir string) (string, error) {
 	replace, err := readOverlay(ours)
 	if err != nil {
@@ -33,7 +33,7 @@ func Merge(ours, users, dir string) (string, error) {
 		if _, both := replace[from]; both {
 			return "", fmt.Errorf("-overlay %s replaces %s, which exact mode replaces too", users, from)
 		}
-		if to != "" { // "" deletes
+		if to != "" { // "" deletes the file
 			if to, err = absolute(dir, to); err != nil {
 				return "", err
 			}

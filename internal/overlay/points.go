@@ -2,7 +2,7 @@ package overlay
 
 import "slices"
 
-// The places at which the scheduler may switch although nothing waits.
+// The places at which the scheduler may switch although the goroutine does not wait.
 var pointSet = set{
 	name: "points",
 	files: []file{
@@ -21,8 +21,8 @@ var runtimePoints = []edit{
 	begin("runtime", "selectgo", "squallPoint()"),
 }
 
-// syncPoints are one in each call of what package sync exports, however much it does within: what it finds there, such as
-// readers of another bubble, must not shift what follows.
+// syncPoints adds one point to each call of an exported function of package sync, however many steps the call takes. The steps depend on
+// the state that the call finds, such as readers of another bubble, and must not shift later decisions.
 func syncPoints() []edit {
 	edits := []edit{
 		after("sync", "Mutex.Unlock", "m.mu.Unlock()", "runtime_squallPoint()"),
@@ -42,8 +42,8 @@ func syncPoints() []edit {
 	return edits
 }
 
-// atomicPoints are the methods of the types of sync/atomic. Its functions are replaced by
-// instructions where they are called.
+// atomicPoints are for the methods of the types of sync/atomic. The compiler replaces the functions of sync/atomic by instructions at the
+// place of the call.
 func atomicPoints() (edits []edit) {
 	methods := map[string][]string{"Bool": nil, "Pointer": nil}
 	numbers := []string{"Int32", "Int64", "Uint32", "Uint64", "Uintptr"}

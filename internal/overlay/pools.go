@@ -1,6 +1,6 @@
 package overlay
 
-// A sync.Pool has a part for each bubble, which neither the collector nor the processor has a say in.
+// A sync.Pool has a separate part for each bubble. Neither the collector nor the processor affects it.
 var poolSet = set{
 	name: "pools",
 	edits: []edit{

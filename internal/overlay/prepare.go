@@ -18,26 +18,25 @@ import (
 	"strings"
 )
 
-// The releases of Go 1 for which the edits were made. A later one is tried, and refused if
-// something does not fit.
+// The releases of Go 1 for which the edits were made. Prepare tries a later release too, and refuses it if an edit does not fit.
 const oldest, newest = 26, 27
 
-// An Overlay is what a build with the changed standard library needs.
+// An Overlay describes a build with the changed standard library.
 type Overlay struct {
 	File    string // for -overlay
 	Go      string // the go command to call
 	Env     []string
 	Version string // of Go, such as go1.26.8
-	Untried bool   // later than any release that the edits were made for; they all fit
+	Untried bool   // later than every release that the edits were made for; all edits fit
 }
 
-// Tag is the build tag of code that relies on the overlay.
+// Tag is the build tag for code that relies on the overlay.
 const Tag = "squall_exact"
 
-// A MisfitError says that a release of Go is not supported, and why.
+// A MisfitError reports that a release of Go is not supported, and why.
 type MisfitError struct {
 	Version string
-	Missing []string // what was not found, one entry for each edit
+	Missing []string // the places that were not found, one entry for each edit
 }
 
 func (e *MisfitError) Error() string {
@@ -48,9 +47,8 @@ func (e *MisfitError) Error() string {
 		e.Version, len(e.Missing), strings.Join(e.Missing, "\n  "))
 }
 
-// Prepare makes the overlay for the go command that is found in the PATH, in directory dir (the
-// current one if it is empty), whose go.mod may choose a toolchain. What was made once for a release of Go
-// is used again. Several processes may prepare at once.
+// Prepare makes the overlay for the go command in the PATH, run in directory dir (the current one if dir is empty), whose go.mod may choose
+// a toolchain. It reuses an overlay that was made earlier for the same release of Go. Several processes may call it at the same time.
 func Prepare(ctx context.Context, dir string) (*Overlay, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -82,7 +80,7 @@ func prepare(ctx context.Context, dir, cache string, sets []set) (*Overlay, erro
 	}
 	root := env.GOROOT
 	if within(root, env.GOMODCACHE) {
-		// The go command refuses to replace what lies beneath GOMODCACHE. By another name it does not.
+		// The go command refuses to replace files under GOMODCACHE. It accepts them under another name.
 		if root, err = linkTo(root, filepath.Join(cache, "goroot")); err != nil {
 			return nil, err
 		}
@@ -117,8 +115,8 @@ func goEnv(ctx context.Context, dir string) (s goSettings, err error) {
 	return s, nil
 }
 
-// key is different for what may give another overlay: this program and its settings. Which files
-// there are depends on the build tags in GOFLAGS too.
+// key depends on everything that may change the overlay: this program and its settings, including the build tags in GOFLAGS, which decide
+// which files there are.
 func (s goSettings) key() (string, error) {
 	h := sha256.New()
 	program, err := os.Executable()
@@ -150,7 +148,7 @@ func within(path, folder string) bool {
 	return folder != "" && err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
-// linkTo makes a symbolic link to a toolchain, in a folder, and returns it.
+// linkTo makes a symbolic link to a toolchain in a folder, and returns the link.
 func linkTo(root, folder string) (string, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
@@ -166,7 +164,7 @@ func linkTo(root, folder string) (string, error) {
 	return link, nil
 }
 
-// generate returns the changed and added files by the paths that they stand for.
+// generate returns the changed and added files by the paths that they replace.
 func generate(ctx context.Context, o *Overlay, dir string, minor int, goos string, sets []set) (map[string][]byte, error) {
 	var edits []edit
 	var files []file
@@ -218,7 +216,7 @@ func generate(ctx context.Context, o *Overlay, dir string, minor int, goos strin
 	return changed, nil
 }
 
-// locate reads the packages that are to be changed.
+// locate reads the packages to change.
 func locate(ctx context.Context, o *Overlay, dir string, edits []edit, files []file) (map[string]*pkgSource, error) {
 	paths := map[string]bool{}
 	for _, e := range edits {
@@ -247,8 +245,8 @@ func locate(ctx context.Context, o *Overlay, dir string, edits []edit, files []f
 	return packages, nil
 }
 
-// unreadable says that a release of the standard library cannot be read by this program. One that an earlier release has built does not
-// know a later one's syntax.
+// unreadable returns the error for a release of the standard library that this program cannot read. A program built by an earlier release
+// does not know the syntax of a later one.
 func unreadable(version, builtBy string, err error) error {
 	if version == builtBy {
 		return fmt.Errorf("the standard library in GOROOT cannot be read: %w", err)
@@ -256,8 +254,8 @@ func unreadable(version, builtBy string, err error) error {
 	return fmt.Errorf("the standard library of %s in GOROOT cannot be read by this squall, which was built with %s: build it with %s, as go tool squall and go run do in a module that uses that release: %w", version, builtBy, version, err)
 }
 
-// write keeps the files under names that follow from what is in them, so that the build cache
-// knows them again, and then the overlay's own, so that it is never there without them.
+// write saves the files under names that follow from their content, so that the build cache recognises them. It writes the overlay file
+// last, so the overlay file never exists without them.
 func write(overlay string, changed map[string][]byte, folder string) error {
 	replace := map[string]string{}
 	for path, text := range changed {
@@ -277,12 +275,12 @@ func write(overlay string, changed map[string][]byte, folder string) error {
 func overlayJSON(replace map[string]string) []byte {
 	text, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
 	if err != nil {
-		panic(err) // two maps of strings
+		panic(err) // impossible for two maps of strings
 	}
 	return append(text, '\n')
 }
 
-// writeWhole writes a file that others see whole or not at all.
+// writeWhole writes a file so that others see either the whole file or no file.
 func writeWhole(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -299,7 +297,7 @@ func writeWhole(path string, text []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// output runs a command; its error has what the command says.
+// output runs a command. Its error contains the command's error output.
 func output(cmd *exec.Cmd) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

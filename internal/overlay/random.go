@@ -1,6 +1,6 @@
 package overlay
 
-// Every source of randomness that a program can see follows from the seed.
+// Every source of randomness that a program can see depends only on the seed.
 var randomSet = set{
 	name: "random",
 	files: []file{
@@ -14,10 +14,10 @@ var randomSet = set{
 	edits: []edit{
 		begin("runtime", "rand", "if x, ok := squallConst(); ok { return x }"),
 		before("runtime", "randinit", "globalRand.state.Init(_)", "squallFixSeed(seed[:])"),
-		// The heap's address is drawn except with -race. The keys of hashes and the first thread's
-		// generator, which follow, must not differ by that.
+		// Without -race, the heap's address is drawn. The keys of hashes and the first thread's generator are drawn afterwards, and must
+		// not differ because of that.
 		after("runtime", "schedinit", "mallocinit()", "squallRestartRand()"),
-		// The generator of a new thread must not draw from that of the thread that starts it.
+		// The generator of a new thread must not draw from the generator of the thread that starts it.
 		replace("runtime", "mrandinit", "rand()", "bootstrapRand()").everywhere(),
 		replace("runtime", "selectgo", "cheaprandn(_)", "squallChoice($1)"),
 		replace("runtime", "timer.maybeAdd", "cheaprand()", "squallTie()"),

@@ -1,6 +1,6 @@
 package overlay
 
-// The scheduler: files/runtime/squall.go says how it works.
+// The scheduler. The comment in files/runtime/squall.go.txt describes how it works.
 var schedulerSet = set{
 	name: "scheduler",
 	files: []file{
@@ -30,17 +30,17 @@ var schedulerSet = set{
 		// Where a bubble ends.
 		after("runtime", "synctestRun", "gp.bubble = bubble", "defer squallEnd(bubble)"),
 
-		// Where it waits.
+		// Where a goroutine waits.
 		before("runtime", "park_m", "casgstatus(_, _Grunning, _Gwaiting)", "squallLeaves := squallPark(gp)"),
 		before("runtime", "park_m", "execute(_, _)", "squallStay(gp)"),
 		before("runtime", "park_m", "schedule()", "if squallLeaves { squallRelease(bubble, gp) }"),
 		around("runtime", "semacquire", "semacquire1(__)", "getg().squall.inner = true; {", "}; getg().squall.inner = false"),
 
-		// Where all of them are blocked.
+		// Where all goroutines of a bubble are blocked.
 		before("runtime", "synctestBubble.maybeWakeLocked", "if gp := bubble.waiter; gp != nil {}", "if gp := squallTaker(bubble); gp != nil { return gp }"),
 		replace("runtime", "synctestBubble.maybeWakeLocked", "bubble.waiter", "squallWaiter(bubble)"),
 
-		// Where it yields, and where another takes its place.
+		// Where a goroutine yields, and where another takes its place.
 		before("runtime", "goschedImpl", "if preempted && sched.gcwaiting.Load() {}", "if squallGosched(gp, preempted) { schedule() }"),
 		before("runtime", "goyield_m", "runqput(_, gp, false)", "if squallYields(gp) { schedule() }"),
 		replace("runtime", "*", "Gosched()", "squallKeep()").everywhere(),
@@ -49,11 +49,11 @@ var schedulerSet = set{
 		before("runtime", "coroswitch_m", "if exit {}", "squallHanded := squallLeaves(gp)"),
 		before("runtime", "coroswitch_m", "gogo(_)", "squallEnters(bubble, squallHanded, gnext)"),
 
-		// What depends on real time or on other processors.
+		// Code that depends on real time or on other processors.
 		begin("runtime", "internal_sync_nanotime", "if b := getg().bubble; b != nil && b.squall.on { return b.now }"),
-		// Otherwise it leaves timers that were stopped in the heap, and which of those of one instant is first changes.
+		// Otherwise the runtime leaves stopped timers in the heap, and the order of timers of one instant changes.
 		replace("runtime", "timers.cleanHead", "gp.preemptStop", "(gp.preemptStop && (gp.bubble == nil || !gp.bubble.squall.on))"),
-		// Pools and workers are as many as there are processors, in many a program.
+		// Many programs start as many workers, or pools, as there are processors.
 		begin("runtime", "GOMAXPROCS", "if n <= 0 && squallOn() { return squallProcessors }"),
 		begin("runtime", "NumCPU", "if squallOn() { return squallProcessors }"),
 		begin("runtime", "internal_sync_runtime_canSpin", "if b := getg().bubble; b != nil && b.squall.on { return false }"),

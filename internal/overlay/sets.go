@@ -1,4 +1,4 @@
 package overlay
 
-// sets are all that is changed.
+// sets lists all changes.
 var sets = []set{schedulerSet, pointSet, lockSet, randomSet, poolSet, mapSet, hostSet}

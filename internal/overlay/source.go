@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// A pkgSource is a package of the standard library and what is to be changed in it.
+// A pkgSource is a package of the standard library and its pending changes.
 type pkgSource struct {
 	path, dir string
 	fset      *token.FileSet
@@ -28,14 +28,14 @@ type fileSource struct {
 	splices []splice
 }
 
-// A splice puts text in the place of a part of a file, which may be empty.
+// A splice replaces a part of a file, which may be empty, by text.
 type splice struct {
 	from, to int
 	text     string
-	closing  bool // belongs to what is before it
+	closing  bool // the text belongs to the code before it
 }
 
-// readPackage reads those files of a package that the go command would compile.
+// readPackage reads the files of a package that the go command would compile.
 func readPackage(path, dir string, names []string) (*pkgSource, error) {
 	p := &pkgSource{path: path, dir: dir, fset: token.NewFileSet()}
 	for _, name := range names {
@@ -52,7 +52,7 @@ func readPackage(path, dir string, names []string) (*pkgSource, error) {
 	return p, nil
 }
 
-// apply notes what the edit changes, or says what it does not find.
+// apply records the changes of an edit, or returns an error that describes what it did not find.
 func (p *pkgSource) apply(e edit) error {
 	var want pattern
 	if e.at != "" {
@@ -84,7 +84,7 @@ func (p *pkgSource) apply(e edit) error {
 	return nil
 }
 
-// declarations are those of the file that an edit names.
+// declarations returns the declarations of the file that an edit names.
 func (f *fileSource) declarations(name string) (all []ast.Node) {
 	for _, d := range f.syntax.Decls {
 		switch d := d.(type) {
@@ -103,7 +103,7 @@ func (f *fileSource) declarations(name string) (all []ast.Node) {
 	return all
 }
 
-// braces are those around a function's body or a type's fields.
+// braces returns the positions of the braces around a function's body or a type's fields.
 func braces(decl ast.Node) (opening, closing token.Pos, ok bool) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
@@ -121,7 +121,7 @@ func braces(decl ast.Node) (opening, closing token.Pos, ok bool) {
 	return 0, 0, false
 }
 
-// insertWithin puts the text of an edit after the opening or before the closing brace.
+// insertWithin inserts the text of an edit after the opening brace or before the closing one.
 func (f *fileSource) insertWithin(opening, closing int, e edit) {
 	if e.do == atBeginning {
 		f.insert(opening+1, oneLine(e.text)+"; ", false)
@@ -134,9 +134,9 @@ func (f *fileSource) insertWithin(opening, closing int, e edit) {
 	f.insert(closing, text, true)
 }
 
-// applyIn applies the edit wherever it fits in a declaration and says how often.
+// applyIn applies the edit wherever it fits in a declaration, and returns how often it did.
 func (p *pkgSource) applyIn(f *fileSource, decl ast.Node, want pattern, e edit) (found int) {
-	var statement []ast.Stmt // those around, each one of a list of statements
+	var statement []ast.Stmt // the enclosing statements that are elements of a list of statements
 	var walk func(n ast.Node)
 	visit := func(n ast.Node) {
 		captured, ok := want.match(n)
@@ -210,7 +210,7 @@ func (p *pkgSource) applyIn(f *fileSource, decl ast.Node, want pattern, e edit) 
 
 func (p *pkgSource) offset(pos token.Pos) int { return p.fset.Position(pos).Offset }
 
-// expand replaces $0 by a node's text, and $1, $2 by what the wildcards stand for.
+// expand replaces $0 by a node's text, and $1, $2 and so on by the matches of the wildcards.
 func (p *pkgSource) expand(f *fileSource, text string, n ast.Node, captured []ast.Node) string {
 	for i, c := range append([]ast.Node{n}, captured...) {
 		was := string(f.text[p.offset(c.Pos()):p.offset(c.End())])
@@ -223,8 +223,8 @@ func (f *fileSource) insert(at int, text string, closing bool) {
 	f.splices = append(f.splices, splice{from: at, to: at, text: text, closing: closing})
 }
 
-// changed is the file with all splices. What is inserted at one place comes in the order of the
-// edits; what closes something before what opens something else.
+// changed returns the file with all splices. Insertions at the same place keep the order of the edits, except that text that closes
+// something precedes text that opens something else.
 func (f *fileSource) changed() ([]byte, error) {
 	slices.SortStableFunc(f.splices, func(a, b splice) int {
 		switch {
@@ -235,7 +235,7 @@ func (f *fileSource) changed() ([]byte, error) {
 		case a.closing != b.closing:
 			return 1
 		default:
-			return (a.to - a.from) - (b.to - b.from) // what is inserted before what is replaced
+			return (a.to - a.from) - (b.to - b.from) // insertions precede replacements
 		}
 	})
 	var b bytes.Buffer
@@ -255,8 +255,7 @@ func (f *fileSource) changed() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// oneLine writes statements in one line, so that the lines of a changed file have the numbers that
-// they had.
+// oneLine writes statements in one line, so that the lines of a changed file keep their numbers.
 func oneLine(text string) string { return strings.TrimRight(joinTokens(text), "; ") }
 
 func joinTokens(text string) string {

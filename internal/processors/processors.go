@@ -1,4 +1,4 @@
-// Package processors says how many processors the tests of a package use, and how much memory.
+// Package processors sets how many processors and how much memory the tests of a package use.
 package processors
 
 import (
@@ -10,10 +10,9 @@ import (
 	"testing"
 )
 
-// One has the tests run on one processor, unless GOMAXPROCS or -test.cpu says otherwise. On the simulated network one
-// goroutine hands over to the next: a second processor finds nothing to do, and to be woken for it
-// again and again costs more than half as much again. SQUALL_CHECK's second process has two. One is called by TestMain,
-// and does what Memory does, too.
+// One makes the tests run on one processor, unless GOMAXPROCS or -test.cpu says otherwise. On the simulated network one goroutine hands
+// over to the next. A second processor finds nothing to do, and waking it again and again makes the tests cost more than half as much
+// again. SQUALL_CHECK's second process uses two. TestMain calls One. One also calls Memory.
 func One() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
@@ -21,9 +20,9 @@ func One() {
 	Memory()
 }
 
-// Memory has garbage collected when there is four times as much of it as of what is in use, and not as soon as there is as much, unless
-// GOGC says otherwise. The networks of tests are small and soon gone: to look for garbage among them that often costs a tenth of the processor time.
-// Benchmarks have the collector that programs have. Memory is called by TestMain, once what it sets for flags is set.
+// Memory lets garbage grow to four times the memory in use before a collection, instead of once, unless GOGC says otherwise. The networks of tests
+// are small and short-lived, and collecting more often costs a tenth of the processor time. Benchmarks keep the default collector, as programs have
+// it. TestMain calls Memory after it has set up flags.
 func Memory() {
 	flag.Parse()
 	if os.Getenv("GOGC") == "" && flag.Lookup("test.bench").Value.String() == "" {
@@ -31,7 +30,7 @@ func Memory() {
 	}
 }
 
-// All has a test run on all processors, where it is not on the simulated network.
+// All makes a test that is not on the simulated network run on all processors.
 func All(t testing.TB) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
@@ -50,7 +49,7 @@ func All(t testing.TB) {
 	})
 }
 
-// all is how many tests use all processors at this moment, and how many there were before the first of them.
+// all holds how many tests use all processors at the moment, and how many processors were in use before the first of them.
 var all struct {
 	sync.Mutex
 	tests, before int

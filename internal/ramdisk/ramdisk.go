@@ -1,11 +1,10 @@
-// Package ramdisk keeps the temporary files of tests in memory. The stores of the patterns
-// write each event through to the disk, which in memory takes half as long.
+// Package ramdisk keeps the temporary files of tests in memory. The stores of the patterns sync each event to the disk. In memory this
+// takes half as long.
 package ramdisk
 
 import "os"
 
-// Use has os.TempDir, and so t.TempDir, be in a file system in memory, where there is one
-// and TMPDIR does not say otherwise. It is called by TestMain.
+// Use makes os.TempDir, and so t.TempDir, use a file system in memory, if there is one and TMPDIR is not set. TestMain calls it.
 func Use() {
 	const memory = "/dev/shm"
 	if dir, err := os.MkdirTemp(memory, "squall"); err == nil {

@@ -1,5 +1,5 @@
-// Package sometimes is what package weather tells a sweep, whose processes have some of the storms each: which of the things that must be so
-// sometimes have been so.
+// Package sometimes carries information from package weather to a sweep: which of the conditions that must hold sometimes have held. Each
+// process of a sweep runs only some of the storms.
 package sometimes
 
 import (
@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// Seen are the names of weather's Storm.Sometimes, and whether each has been true in some storm.
+// Seen maps the names of weather's Storm.Sometimes to whether each was true in some storm.
 type Seen struct {
-	Storms int             `json:"storms"` // of how many the test demands it
+	Storms int             `json:"storms"` // the number of storms in which the test demands it
 	Names  map[string]bool `json:"names"`
 }
 
 const mark = "weather: seen in these storms: "
 
-// Line is what a test says of it.
+// Line returns the line that a test prints for s.
 func (s Seen) Line() string {
 	text, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // of strings and numbers there is none
+		panic(err) // impossible for strings and numbers
 	}
 	return mark + string(text)
 }
 
-// Read finds it in a line of a test's output.
+// Read parses a line of a test's output that Line has made.
 func Read(line string) (s Seen, ok bool) {
 	_, text, ok := strings.Cut(line, mark)
 	if !ok || json.Unmarshal([]byte(text), &s) != nil {
@@ -33,7 +33,7 @@ func Read(line string) (s Seen, ok bool) {
 	return s, true
 }
 
-// Add has what is known of a test hold what others have seen, too.
+// Add merges the observations of another process into what is known of a test.
 func Add[Test comparable](known map[Test]Seen, test Test, other Seen) {
 	s := known[test]
 	s.Storms = max(s.Storms, other.Storms)

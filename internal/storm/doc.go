@@ -1,3 +1,3 @@
-// Package storm draws fault schedules from seeds and makes those that find something smaller. It knows neither what the faults are nor
-// what they are to find: package weather, which has storms for any test, and patterntest, which has them for its contracts, say that.
+// Package storm draws fault schedules from seeds, and reduces schedules that find something. It does not know the faults or what they
+// should find. Package weather, which has storms for any test, and patterntest, which has storms for its contracts, supply both.
 package storm

@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// Draws are those of one storm: a function of its seed alone.
+// Draws are the random draws of one storm. They depend only on its seed.
 type Draws struct{ stream netem.Stream }
 
 // NewDraws returns the draws of a seed.
@@ -19,10 +19,10 @@ func (d *Draws) Below(n int) int {
 	return int(hi)
 }
 
-// Pick draws one of some values.
+// Pick draws one of the given values.
 func Pick[T any](d *Draws, from ...T) T { return from[d.Below(len(from))] }
 
-// Milliseconds draws from 0 to so many milliseconds, less one.
+// Milliseconds draws a whole number of milliseconds from 0 to below-1.
 func (d *Draws) Milliseconds(below int) time.Duration {
 	return time.Duration(d.Below(below)) * time.Millisecond
 }

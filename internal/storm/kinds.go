@@ -7,12 +7,12 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Site is where a fault happens: a link as seen from one of its ends, two hosts that need no link, or, as From, one host.
+// A Site is where a fault happens: a link as seen from one of its ends, two hosts that need no link, or one host, which is From.
 type Site struct {
 	Net      *sim.Network
 	From, To sim.Node
 	Link     *sim.Link    // between them, or nil
-	Own      netem.Config // that the link has
+	Own      netem.Config // the link's own configuration
 }
 
 func (s Site) from() *sim.Host { return s.From.(*sim.Host) }
@@ -20,10 +20,10 @@ func (s Site) to() *sim.Host   { return s.To.(*sim.Host) }
 
 func (s Site) both() (from, to []*sim.Host) { return []*sim.Host{s.from()}, []*sim.Host{s.to()} }
 
-// A Place is what a kind of faults needs.
+// A Place says which fields of a site a kind of fault needs.
 type Place uint8
 
-// Of a host a site has From, of two also To, and Link, if a link joins them; of a link all.
+// A site of a host has From. A site of two hosts also has To, and Link if a link joins them. A site of a link has all fields.
 const (
 	OfHost Place = iota + 1
 	OfHosts
@@ -32,13 +32,13 @@ const (
 
 // A Kind is a fault that storms draw.
 type Kind struct {
-	Name     string // one word, lasting: files have it
+	Name     string // one word; must not change, because files contain it
 	Of       Place
-	Directed bool // the two ends of a link, or two hosts, are not alike
+	Directed bool // the two ends of a link, or the two hosts, have different roles
 	Fault    func(s Site) *sim.Fault
 }
 
-// The faults that storms of every test and of the contracts have in common.
+// The faults that the storms of all tests and of the contracts share.
 var (
 	Down     = Kind{"down", OfLink, false, func(s Site) *sim.Fault { return sim.Down(s.Link) }}
 	DownFrom = Kind{"down-from", OfLink, true, func(s Site) *sim.Fault { return sim.DownFrom(s.Link, s.From) }}
@@ -82,7 +82,7 @@ var (
 	Corrupt    = impaired("corrupt", func(c *netem.Config) { c.Corrupt = 0.1 })
 )
 
-// busy is most of what a slow link takes.
+// busy is traffic that takes most of a slow link's rate.
 var busy = sim.Traffic{Rate: 56 * netem.Kbit, Poisson: true}
 
 func isolated(name string, cfg sim.PartitionConfig) Kind {
@@ -93,7 +93,7 @@ func packets(name string, kind sim.PacketKind, fault func(*sim.Link, sim.Packets
 	return Kind{name, OfLink, true, func(s Site) *sim.Fault { return fault(s.Link, sim.Packets{From: s.From, Kind: kind}) }}
 }
 
-// impaired is a link that is worse for a while.
+// impaired returns the kind of fault that makes a link worse for a while.
 func impaired(name string, change func(c *netem.Config)) Kind {
 	return Kind{name, OfLink, false, func(s Site) *sim.Fault {
 		cfg := s.Own

@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// A Fault is one that begins at a time after the start and lasts for a while. W says which it is, and of what.
+// A Fault begins at a time after the start and lasts for a while. What identifies the fault and its site.
 type Fault[W comparable] struct {
 	What      W
 	At, Lasts time.Duration
 }
 
-// A Schedule is which faults begin when.
+// A Schedule lists faults with their beginnings.
 type Schedule[W comparable] []Fault[W]
 
-// A Generator says how a schedule is drawn. Its functions are called in the order of the fields, and from Pause on again for each fault.
+// A Generator says how to draw a schedule. Its functions are called in the order of the fields, and again from Pause on for each fault.
 type Generator[W comparable] struct {
-	Count    func(d *Draws) int           // how many faults
-	Pause    func(d *Draws) time.Duration // between the beginnings of two
+	Count    func(d *Draws) int           // the number of faults
+	Pause    func(d *Draws) time.Duration // between the beginnings of two faults
 	What     func(d *Draws) W
 	Lasts    func(d *Draws) time.Duration
-	Excludes func(x, other W) bool // x is left out if there is the other
+	Excludes func(x, other W) bool // whether x is left out because the schedule contains other
 }
 
-// Durations are the times that faults last, but for some milliseconds.
+// Durations are the times that faults last, give or take some milliseconds.
 var Durations = []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 65 * time.Second, 5 * time.Minute}
 
 // Draw draws a schedule. Its faults may overlap.
@@ -51,13 +51,13 @@ func (s Schedule[W]) Over() (last time.Duration) {
 	return last
 }
 
-// A Simpler says what is simpler than a fault.
+// A Simpler says which faults are simpler than a given one.
 type Simpler[W comparable] struct {
 	What func(W) []W   // the simplest first
 	Last time.Duration // if not zero: later is simpler, as long as it is over by this time; otherwise round times are
 }
 
-// Smaller yields schedules that are simpler: of fewer faults, and then of simpler, shorter and later ones.
+// Smaller yields simpler schedules: first with fewer faults, then with simpler, shorter and later ones.
 func (s Schedule[W]) Smaller(simpler Simpler[W]) iter.Seq[Schedule[W]] {
 	return func(yield func(Schedule[W]) bool) {
 		for part := range Parts(len(s)) {
@@ -77,7 +77,7 @@ func (s Schedule[W]) Smaller(simpler Simpler[W]) iter.Seq[Schedule[W]] {
 	}
 }
 
-// smaller yields faults that are simpler, the simplest first.
+// smaller yields simpler faults, the simplest first.
 func (x Fault[W]) smaller(simpler Simpler[W]) iter.Seq[Fault[W]] {
 	return func(yield func(Fault[W]) bool) {
 		for _, what := range simpler.What(x.What) {
@@ -104,13 +104,13 @@ func (x Fault[W]) smaller(simpler Simpler[W]) iter.Seq[Fault[W]] {
 	}
 }
 
-// shorter are the times that x may last instead.
+// shorter returns the shorter durations to try for x.
 func (x Fault[W]) shorter(simpler Simpler[W]) (all []time.Duration) {
 	if simpler.Last > 0 {
 		all = append(all, time.Millisecond, 10*time.Millisecond)
 	}
 	all = append(all, Durations...)
-	if simpler.Last > 0 { // and then by halves
+	if simpler.Last > 0 { // then approach the present duration by halves
 		grid := time.Millisecond
 		for grid*100 <= x.Lasts {
 			grid *= 10
@@ -124,10 +124,10 @@ func (x Fault[W]) shorter(simpler Simpler[W]) (all []time.Duration) {
 	return slices.DeleteFunc(all, func(d time.Duration) bool { return d >= x.Lasts })
 }
 
-// grids are what a time may be a multiple of, the simplest first.
+// grids are the units to which a time is rounded, the simplest first.
 var grids = []time.Duration{time.Minute, 10 * time.Second, time.Second}
 
-// begins are the times at which x may begin instead.
+// begins returns the beginnings to try for x.
 func (x Fault[W]) begins(simpler Simpler[W]) (all []time.Duration) {
 	if simpler.Last == 0 {
 		for _, to := range grids {
@@ -137,7 +137,7 @@ func (x Fault[W]) begins(simpler Simpler[W]) (all []time.Duration) {
 		}
 		return all
 	}
-	// A multiple of a larger grid is simpler, and of one grid the later one.
+	// A multiple of a larger grid is simpler. Among multiples of one grid, the later one is simpler.
 	last := simpler.Last - x.Lasts
 	for _, grid := range laterGrids {
 		if x.At%grid == 0 {
@@ -148,10 +148,10 @@ func (x Fault[W]) begins(simpler Simpler[W]) (all []time.Duration) {
 	return all
 }
 
-// laterGrids are the grids of a fault that is to begin late.
+// laterGrids are the grids for a fault that should begin late.
 var laterGrids = []time.Duration{time.Second, 100 * time.Millisecond, time.Millisecond}
 
-// later are multiples of a grid after at, up to last: the first half way and so on, so that going on from one that is late
+// later returns multiples of a grid after at, up to last: all of the way, half of it, and so on. Repeating this from a time that is late
 // enough is a search by halves.
 func later(at, last, grid time.Duration) (all []time.Duration) {
 	for way := (last - at) / grid; way > 0; way /= 2 {
@@ -160,10 +160,10 @@ func later(at, last, grid time.Duration) (all []time.Duration) {
 	return all
 }
 
-// A Part is what to leave out of a list.
+// A Part is the part of a list to leave out.
 type Part struct{ From, To int }
 
-// Parts yields halves of a list, then quarters and so on down to single elements.
+// Parts yields the halves of a list, then its quarters, and so on down to single elements.
 func Parts(length int) iter.Seq[Part] {
 	return func(yield func(Part) bool) {
 		for size := length; size > 0; size /= 2 {
@@ -176,7 +176,7 @@ func Parts(length int) iter.Seq[Part] {
 	}
 }
 
-// GoTime is a time of a schedule, of whole milliseconds, as Go code has it.
+// GoTime returns the Go code for a time of a schedule, which is a whole number of milliseconds.
 func GoTime(d time.Duration) string {
 	switch {
 	case d == 0:

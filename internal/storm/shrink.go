@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// A Limit bounds a search for what is smaller.
+// A Limit bounds the search for a smaller case.
 type Limit struct {
 	Tries int       // 0: any number
-	Until time.Time // by the real clock, so that what is found when it comes depends on how busy the machine is
+	Until time.Time // by the real clock, so that the result depends on how busy the machine is
 }
 
-// A Shrinking is how a search went.
+// A Shrinking reports how a search went.
 type Shrinking struct {
 	Tries int
-	Whole bool // nothing simpler fails; otherwise the limit has ended it
+	Whole bool // nothing simpler fails; otherwise the limit ended the search
 }
 
-// Shrink goes from a case that fails on to the first of the simpler ones that fails too, as long as there is one.
+// Shrink replaces a failing case by the first simpler case that fails too, and repeats this as long as there is one.
 func Shrink[S any](least S, smaller func(S) iter.Seq[S], fails func(S) bool, limit Limit) (S, Shrinking) {
 	var did Shrinking
 	for better := true; better; {

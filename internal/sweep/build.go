@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// A binary is the compiled tests of a package.
+// A binary holds the compiled tests of a package.
 type binary struct {
 	pkg, dir, file, sum string
 }
 
-// build compiles the tests of packages, each once, into a folder. Packages without tests, and those whose tests cannot meet package sim,
-// are left out: they have no seeds.
+// build compiles the tests of packages, each package once, into a folder. It leaves out packages without tests, and packages whose tests do
+// not depend on package sim, because those tests have no seeds.
 func build(ctx context.Context, c *Config, into string) (all []binary, err error) {
 	flags := c.Build
 	if c.Exact != nil {
@@ -71,7 +71,7 @@ func build(ctx context.Context, c *Config, into string) (all []binary, err error
 	return all, nil
 }
 
-// simulates says whether package sim is among the dependencies of tests, which a variant of it for its own tests is, too.
+// simulates reports whether the dependencies of a test include package sim, or the variant of sim that is built for its own tests.
 func simulates(deps []string) bool {
 	for _, d := range deps {
 		if d, _, _ = strings.Cut(d, " "); d == "github.com/squall-sim/squall/sim" {

@@ -9,39 +9,39 @@ import (
 	"time"
 )
 
-// A Config says what to run.
+// A Config describes a sweep.
 type Config struct {
 	Packages    []string      // patterns of go list; none: the current folder
 	In          string        // folder in which the go command runs; empty: the current one
-	Run         string        // tests, as of go test -run; empty: all
+	Run         string        // the tests, as in go test -run; empty: all
 	Seeds       Seeds         // of all shards
 	Shard       Shard         // which part of the seeds
-	Dir         string        // where the ledger is, and others of the same sweep
+	Dir         string        // the folder of the ledger, and of other ledgers of the same sweep
 	Jobs        int           // processes at a time
 	StopAtFirst bool          // end with the first finding
-	Fresh       bool          // begin anew, whatever the ledger has
-	Timeout     time.Duration // of a process, which runs for some seconds unless a test hangs
+	Fresh       bool          // begin anew, and ignore the existing ledger
+	Timeout     time.Duration // of a process, which runs for a few seconds unless a test hangs
 	Build       []string      // flags of go test -c: -race, -tags=...
 	Exact       *Exact        // how to build for exact mode; nil: for plain mode
 	Short       bool          // -short
 	Progress    func(Progress)
 }
 
-// An Exact is what a build for exact mode needs.
+// An Exact describes a build for exact mode.
 type Exact struct {
 	Go     string   // the go command to call
-	Env    []string // beside that of this process
+	Env    []string // in addition to the environment of this process
 	Flags  []string // after those of Build
-	Policy string   // SQUALL_SCHED, by which goroutines are chosen
+	Policy string   // SQUALL_SCHED, the policy that chooses goroutines
 }
 
-// Seeds are those from First to Last.
+// Seeds are the seeds from First to Last.
 type Seeds struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
 }
 
-// Count is how many there are.
+// Count returns the number of seeds.
 func (s Seeds) Count() uint64 { return s.Last - s.First + 1 }
 
 func (s Seeds) String() string {
@@ -51,10 +51,10 @@ func (s Seeds) String() string {
 	return fmt.Sprintf("%d-%d", s.First, s.Last)
 }
 
-// mostSeeds is how many seeds a sweep may have: 10^15, for which it would take centuries.
+// mostSeeds is the largest number of seeds in a sweep: 10^15, which would take centuries.
 const mostSeeds = 1_000_000_000_000_000
 
-// ParseSeeds reads a number, which stands for the seeds from 1 to it, or a range such as 1001-2000.
+// ParseSeeds reads a number n, which means the seeds from 1 to n, or a range such as 1001-2000.
 func ParseSeeds(text string) (Seeds, error) {
 	low, high, isRange := strings.Cut(strings.TrimSpace(text), "-")
 	if !isRange {
@@ -68,7 +68,7 @@ func ParseSeeds(text string) (Seeds, error) {
 	return Seeds{first, last}, nil
 }
 
-// A Shard is one of several parts of a sweep. The zero value is the whole.
+// A Shard is one of several parts of a sweep. The zero value is the whole sweep.
 type Shard struct {
 	Number int `json:"number"` // from 1
 	Count  int `json:"count"`
@@ -76,12 +76,12 @@ type Shard struct {
 
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Number, s.Count) }
 
-// mostShards is how many shards a sweep may have.
+// mostShards is the largest number of shards in a sweep.
 const mostShards = 100_000
 
-// ParseShard reads "3/64", the third of 64. "auto/64" takes the number from the environment of a Kubernetes indexed Job
-// (JOB_COMPLETION_INDEX, from 0) or a Slurm array (SLURM_ARRAY_TASK_ID); "auto" the count as well, which Slurm alone tells. Empty: the
-// whole, as one shard.
+// ParseShard reads "3/64", the third of 64 shards. "auto/64" takes the number from the environment of a Kubernetes indexed Job
+// (JOB_COMPLETION_INDEX, from 0) or of a Slurm array (SLURM_ARRAY_TASK_ID). "auto" takes the count from there too, which only Slurm
+// provides. An empty text means the whole sweep as one shard.
 func ParseShard(text string, getenv func(string) string) (Shard, error) {
 	if text == "" {
 		return Shard{1, 1}, nil
@@ -120,7 +120,7 @@ func ParseShard(text string, getenv func(string) string) (Shard, error) {
 	return s, nil
 }
 
-// fromEnvironment is the index of a task, from 0, and how many there are, 0 if that is not told.
+// fromEnvironment returns the index of a task, from 0, and the number of tasks, which is 0 if the environment does not contain it.
 func fromEnvironment(getenv func(string) string) (index, count int, err error) {
 	number := func(name string, byDefault int) int {
 		text := getenv(name)
@@ -137,7 +137,7 @@ func fromEnvironment(getenv func(string) string) (index, count int, err error) {
 	case getenv("JOB_COMPLETION_INDEX") != "":
 		index = number("JOB_COMPLETION_INDEX", 0)
 	case getenv("SLURM_ARRAY_TASK_ID") != "":
-		// Slurm numbers tasks from any number and by any step. An array with gaps has no such number for a task.
+		// Slurm numbers tasks from any number and with any step. In an array with gaps a task has no such index.
 		id, first, step := number("SLURM_ARRAY_TASK_ID", 0), number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
 		last := number("SLURM_ARRAY_TASK_MAX", id)
 		count = number("SLURM_ARRAY_TASK_COUNT", 0)
@@ -153,7 +153,7 @@ func fromEnvironment(getenv func(string) string) (index, count int, err error) {
 	return index, count, err
 }
 
-// of is the part of the seeds that is the shard's; there is none if ok is false.
+// of returns the shard's part of the seeds. If ok is false, the shard has none.
 func (s Shard) of(all Seeds) (part Seeds, ok bool) {
 	n, k := all.Count(), uint64(s.Number-1)
 	count := uint64(s.Count)
@@ -162,17 +162,17 @@ func (s Shard) of(all Seeds) (part Seeds, ok bool) {
 	return Seeds{all.First + from, all.First + to - 1}, to > from
 }
 
-// environment is that of a process which runs tests.
+// environment returns the environment of a process that runs tests.
 func environment(seeds Seeds) []string {
 	env := append(os.Environ(), "SQUALL_SEED=", "SQUALL_SEEDS="+seeds.list(), "SQUALL_SWEEP=1", "SQUALL_CHECK=0", "GOMAXPROCS=1")
 	if os.Getenv("SQUALL_ARTIFACTS") == "" {
-		env = append(env, "SQUALL_ARTIFACTS=off") // in CI, too: squall report makes them of a finding
+		env = append(env, "SQUALL_ARTIFACTS=off") // in CI too: squall report writes them for a finding
 	}
 	if os.Getenv("GOGC") == "" {
-		env = append(env, "GOGC=400") // a process has the memory of a processor, and its heap is small
+		env = append(env, "GOGC=400") // each process has a processor's share of the memory, and its heap is small
 	}
 	return env
 }
 
-// list is the value of SQUALL_SEEDS, which takes a single number for a count.
+// list returns the value of SQUALL_SEEDS, in which a single number would be a count.
 func (s Seeds) list() string { return fmt.Sprintf("%d-%d", s.First, s.Last) }

@@ -17,27 +17,27 @@ import (
 	"github.com/squall-sim/squall/internal/sometimes"
 )
 
-// A Heading says what a ledger is of. Two ledgers with equal headings but for the shard are of one sweep.
+// A Heading identifies the sweep of a ledger. Two ledgers belong to one sweep if their headings differ only in the shard.
 type Heading struct {
-	Version  int               `json:"squall_sweep"` // of this form: 1
+	Version  int               `json:"squall_sweep"` // version of this format: 1
 	Binaries map[string]string `json:"binaries"`     // SHA-256 of the test binary, by package
 	Dirs     map[string]string `json:"dirs"`         // where a package's tests run
 	Run      string            `json:"run,omitempty"`
 	Build    []string          `json:"build,omitempty"` // flags of the build, in their order
 	Exact    bool              `json:"exact,omitempty"`
-	Policy   string            `json:"sched,omitempty"` // in exact mode: SQUALL_SCHED, as it was
+	Policy   string            `json:"sched,omitempty"` // in exact mode: the value of SQUALL_SCHED
 	Short    bool              `json:"short,omitempty"`
-	GoFlags  string            `json:"goflags,omitempty"` // GOFLAGS, as it was
+	GoFlags  string            `json:"goflags,omitempty"` // the value of GOFLAGS
 	Seeds    Seeds             `json:"seeds"`
 	Shard    Shard             `json:"shard"`
 }
 
-// A chunk is a range of seeds of a package that is done.
+// A chunk is a range of a package's seeds that is done.
 type chunk struct {
 	Package string `json:"package"`
 	Seeds
 	Runs int                       `json:"runs"`           // tests times seeds
-	Seen map[string]sometimes.Seen `json:"seen,omitempty"` // what storms have come to, by tests
+	Seen map[string]sometimes.Seen `json:"seen,omitempty"` // what storms have seen, by test
 }
 
 // A Finding is a test that failed with a seed.
@@ -57,10 +57,10 @@ type entry struct {
 	Finding *Finding `json:"finding,omitempty"`
 }
 
-// mostOutputs is of how many findings of one cause a ledger keeps the output.
+// mostOutputs is the number of findings of one cause whose output a ledger keeps.
 const mostOutputs = 3
 
-// A ledger is what is done and found.
+// A ledger records progress and findings.
 type ledger struct {
 	mu       sync.Mutex
 	file     *os.File
@@ -82,12 +82,12 @@ type testKey struct{ pkg, test string }
 
 type causeKey struct{ pkg, test, cause string }
 
-// LedgerFile is the name of a shard's ledger.
+// LedgerFile returns the name of a shard's ledger.
 func LedgerFile(dir string, s Shard) string {
 	return filepath.Join(dir, fmt.Sprintf("sweep-%d-of-%d.jsonl", s.Number, s.Count))
 }
 
-// openLedger goes on with the ledger of a file, or begins it.
+// openLedger continues the ledger in a file, or begins a new one.
 func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: another sweep is writing it: %w", name, err)
 	}
-	if fresh { // only now, when no other sweep writes it
+	if fresh { // only after the lock, which excludes other sweeps
 		if err := f.Truncate(0); err != nil {
 			f.Close()
 			return nil, err
@@ -126,15 +126,16 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	return l, nil
 }
 
-// grows says whether the only news is that there are more seeds: what is done is a part of that. Shards would be other parts of them.
+// grows reports whether the only difference is that there are more seeds, so that the work done is a part of the new sweep. A sweep with
+// shards cannot grow, because its shards would consist of other seeds.
 func grows(was, is Heading) bool {
 	more := is.Seeds.First <= was.Seeds.First && was.Seeds.Last <= is.Seeds.Last && is.Seeds != was.Seeds
 	was.Seeds = is.Seeds
 	return more && is.Shard.Count == 1 && difference(was, is) == ""
 }
 
-// difference says in what two headings differ, or is empty if they are of one sweep. GOFLAGS may differ, and so may the folders of another
-// machine: what is tested is the same if the binaries are.
+// difference describes how two headings differ. It is empty if they belong to one sweep. GOFLAGS may differ, and so may the folders of
+// another machine, because equal binaries test the same code.
 func difference(a, b Heading) string {
 	switch {
 	case a.Version != b.Version:
@@ -169,7 +170,7 @@ func difference(a, b Heading) string {
 	return ""
 }
 
-// readLedger reads what there is. A last line that is not whole, since the process ended, does not count, and goes.
+// readLedger reads an existing ledger. It drops an incomplete last line, which an interrupted process leaves.
 func readLedger(f *os.File) (*ledger, error) {
 	l := &ledger{done: map[string][]Seeds{}, seen: map[testKey]sometimes.Seen{}, known: map[findingKey]bool{}, causes: map[causeKey]int{}}
 	r := bufio.NewReaderSize(f, 1<<16)
@@ -202,7 +203,7 @@ func readLedger(f *os.File) (*ledger, error) {
 	return l, err
 }
 
-// take notes an entry, and says whether it is news.
+// take records an entry, and reports whether it is new.
 func (l *ledger) take(e entry) bool {
 	switch {
 	case e.Heading != nil:
@@ -225,7 +226,7 @@ func (l *ledger) take(e entry) bool {
 	return true
 }
 
-// write adds a line. What is safe is on the disk when it returns.
+// write appends a line. If safe is true, the line is on the disk when write returns.
 func (l *ledger) write(e entry, safe bool) error {
 	line, err := json.Marshal(e)
 	if err == nil {
@@ -237,7 +238,7 @@ func (l *ledger) write(e entry, safe bool) error {
 	return err
 }
 
-// found notes a finding.
+// found records a finding.
 func (l *ledger) found(f Finding) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,7 +251,7 @@ func (l *ledger) found(f Finding) error {
 	return l.write(entry{Finding: &f}, false)
 }
 
-// finish notes that a range is done. All that was found in it is in the file before.
+// finish records that a range is done. All findings in the range are already in the file.
 func (l *ledger) finish(c chunk) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -260,7 +261,7 @@ func (l *ledger) finish(c chunk) error {
 
 func (l *ledger) close() error { return l.file.Close() }
 
-// missing are the seeds of a package that are not done.
+// missing returns the seeds of a package that are not done.
 func (l *ledger) missing(pkg string, all Seeds) (ranges []Seeds) {
 	done := slices.Clone(l.done[pkg])
 	slices.SortFunc(done, func(a, b Seeds) int { return cmp.Compare(a.First, b.First) })

@@ -13,16 +13,16 @@ import (
 	"github.com/squall-sim/squall/internal/sometimes"
 )
 
-// A listener follows the output of a test binary run with -test.v=test2json, which has a mark before each line of the testing package's
-// own, and since Go 1.27 marks around what a test failed for (see cmd/internal/test2json).
+// A listener follows the output of a test binary run with -test.v=test2json. In this output a mark precedes each line of the testing
+// package itself, and since Go 1.27 marks enclose the messages of a failure (see cmd/internal/test2json).
 type listener struct {
 	seeds   Seeds
-	current string // the test whose output comes
+	current string // the test that is printing
 	said    map[string]*strings.Builder
 	running map[string]bool           // tests with a seed that have begun and not ended
-	failed  map[string]bool           // tests of which a seed has failed
+	failed  map[string]bool           // tests that failed with some seed
 	seeded  map[string]bool           // tests that have seeds
-	seen    map[string]sometimes.Seen // what storms have come to, by tests
+	seen    map[string]sometimes.Seen // what storms have seen, by test
 	runs    int
 
 	ended func(test string, seed uint64, seeded, failed bool, output string)
@@ -30,7 +30,7 @@ type listener struct {
 
 const (
 	mark     = "\x16"
-	mostSaid = 32 << 10 // bytes kept of what one test says, the first half and the last
+	mostSaid = 32 << 10 // bytes kept of a test's output: the first half and the last
 )
 
 var errorMarks = strings.NewReplacer("\x0f", "", "\x0e", "")
@@ -40,8 +40,8 @@ func newListener(seeds Seeds, ended func(string, uint64, bool, bool, string)) *l
 		seen: map[string]sometimes.Seen{}, ended: ended}
 }
 
-// patient reads a pipe some milliseconds late, so that it is not woken by every line that comes: a sweep has three for each seed. It
-// is the later the more it has read, since a process that does little is not to be waited for.
+// patient reads a pipe some milliseconds late, so that not every line wakes it: a sweep prints three lines for each seed. It waits longer,
+// the more it has read, so that it does not delay a process that does little.
 type patient struct {
 	from io.Reader
 	late time.Duration
@@ -117,7 +117,7 @@ func (l *listener) say(text string) {
 		sometimes.Add(l.seen, l.current, s)
 		return
 	}
-	if b.Len()+len(text) > mostSaid { // the first words are why, the last the report
+	if b.Len()+len(text) > mostSaid { // the first words give the reason, the last contain the report
 		all := b.String() + text
 		b.Reset()
 		b.WriteString(all[:mostSaid/4] + "\n...\n" + all[len(all)-mostSaid/4:])
@@ -160,21 +160,21 @@ func (l *listener) end(name string, failed bool) {
 		l.ended(test, seed, true, failed, output)
 		return
 	}
-	// One without seeds is run with each range again; of one above others their failure is told.
+	// A test without seeds runs again with each range. A failed parent test only repeats the failure of its subtests.
 	if failed && !l.failed[name] {
 		l.blame(name)
 		l.ended(name, 0, false, true, output)
 	}
 }
 
-// blame notes that a test and those above it have failed for what is told.
+// blame records that the failure of a test, and of the tests above it, has been reported.
 func (l *listener) blame(test string) {
 	for ok := true; ok; test, _, ok = cutLast(test, "/") {
 		l.failed[test] = true
 	}
 }
 
-// cut is what still ran when the process ended: the tests and seeds.
+// cut returns the tests and seeds that were still running when the process ended.
 func (l *listener) cut() (all []Finding) {
 	for name := range l.running {
 		test, seed, _ := l.seedOf(name)
@@ -183,7 +183,7 @@ func (l *listener) cut() (all []Finding) {
 	return all
 }
 
-// causeOf is what a test failed for, with a # for each number.
+// causeOf returns the reason for a test's failure, with a # for each number.
 func causeOf(output string) string {
 	return cmp.Or(failure.Cause(output), "it failed without a message")
 }

@@ -16,37 +16,38 @@ import (
 	"github.com/squall-sim/squall/internal/sometimes"
 )
 
-// A Result is what sweeps have found, folded by causes.
+// A Result holds the findings of sweeps, grouped by cause.
 type Result struct {
 	Seeds    Seeds   `json:"seeds"`
 	Run      string  `json:"run,omitempty"`
-	Shards   int     `json:"shards"`            // that there are
-	Missing  []Shard `json:"missing,omitempty"` // of them, that have not begun, or are not done
+	Shards   int     `json:"shards"`            // the number of shards
+	Missing  []Shard `json:"missing,omitempty"` // shards that have not begun or are not done
 	Complete bool    `json:"complete"`
 	Runs     int     `json:"runs"` // tests times seeds
 	Failed   int     `json:"failed"`
 	Causes   []Cause `json:"causes"`
-	Never    []Never `json:"never,omitempty"` // of a sweep that is complete
+	Never    []Never `json:"never,omitempty"` // only in a complete sweep
 
 	Packages []string `json:"packages"`
 	Heading  Heading  `json:"-"` // of the first shard
 }
 
-// A Cause is why tests failed that did so alike.
+// A Cause is a group of failures that are alike.
 type Cause struct {
 	Package string   `json:"package"`
 	Test    string   `json:"test"`
 	Text    string   `json:"text"`
 	Count   int      `json:"count"`
-	First   uint64   `json:"first"` // seed
+	First   uint64   `json:"first"` // first seed
 	Seeded  bool     `json:"seeded"`
-	Seeds   []uint64 `json:"seeds"`  // the first 20
-	Output  string   `json:"output"` // of one that is told
+	Seeds   []uint64 `json:"seeds"`  // the first 20 seeds
+	Output  string   `json:"output"` // output of one of the failures
 }
 
 const seedsShown = 20
 
-// A Never is what a test of package weather wants to be so in some storm (Storm.Sometimes), and was in none of the sweep's.
+// A Never is a condition that a test of package weather wants to see in some storm (Storm.Sometimes), and that held in none of the sweep's
+// storms.
 type Never struct {
 	Package string `json:"package"`
 	Test    string `json:"test"`
@@ -57,10 +58,10 @@ func (x Never) text(storms uint64) string {
 	return fmt.Sprintf("in %d storms this never happened (Storm.Sometimes): %q. Run more seeds, or see weather.Config", storms, x.Name)
 }
 
-// Found says whether the sweep has come to anything that is wrong.
+// Found reports whether the sweep has found anything wrong.
 func (r *Result) Found() bool { return r.Failed > 0 || len(r.Never) > 0 }
 
-// judge finds what has never been so, of tests that have passed in as many storms as they demand it of, or more.
+// judge finds the conditions that never held. It considers only tests that passed, in at least as many storms as the test demands.
 func (r *Result) judge(ledgers []*ledger) {
 	all := map[testKey]sometimes.Seen{}
 	for _, l := range ledgers {
@@ -81,7 +82,7 @@ func (r *Result) judge(ledgers []*ledger) {
 	})
 }
 
-// fold makes one result of ledgers of one sweep.
+// fold makes one result from the ledgers of one sweep.
 func fold(ledgers []*ledger, complete bool) *Result {
 	h := ledgers[0].heading
 	r := &Result{Seeds: h.Seeds, Run: h.Run, Shards: max(h.Shard.Count, 1), Complete: complete, Heading: h}
@@ -121,7 +122,7 @@ func fold(ledgers []*ledger, complete bool) *Result {
 	return r
 }
 
-// Merge folds the ledgers of one sweep's shards: files, or folders that have them.
+// Merge combines the ledgers of one sweep's shards. names are files, or folders that contain them.
 func Merge(names []string) (*Result, error) {
 	var files []string
 	for _, name := range names {
@@ -186,7 +187,7 @@ func readOnly(name string) (*ledger, error) {
 	return l, err
 }
 
-// isDone says whether all seeds of a shard are.
+// isDone reports whether all seeds of the shard are done.
 func (l *ledger) isDone() bool {
 	part, ok := l.heading.Shard.of(l.heading.Seeds)
 	if !ok {
@@ -200,7 +201,7 @@ func (l *ledger) isDone() bool {
 	return true
 }
 
-// WriteText tells the result as a person reads it. how is the command that repeats a finding, by its number.
+// WriteText writes the result for a person to read. how is the command that repeats a finding, given the finding's number.
 func (r *Result) WriteText(w io.Writer, how string) {
 	state := ""
 	switch {
@@ -246,7 +247,7 @@ func listShards(all []Shard) string {
 	return b.String()
 }
 
-// WriteJSON writes the result as an object.
+// WriteJSON writes the result as a JSON object.
 func (r *Result) WriteJSON(w io.Writer) error {
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
@@ -279,8 +280,8 @@ type junitFailure struct {
 	Text    string `xml:",cdata"`
 }
 
-// WriteJUnit writes the result in the form that CI systems read: a suite for each package, and a test case for each cause, or one that
-// passed if there is none.
+// WriteJUnit writes the result in the format that CI systems read. Each package is a suite, and each cause a test case. A package without
+// causes has one test case that passed.
 func (r *Result) WriteJUnit(w io.Writer) error {
 	var all junitSuites
 	for _, pkg := range r.Packages {
@@ -321,7 +322,7 @@ func (r *Result) WriteJUnit(w io.Writer) error {
 	return err
 }
 
-// printable replaces what XML 1.0 cannot hold.
+// printable replaces characters that XML 1.0 does not allow.
 func printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '\t' || c == '\n' || c == '\r' || c >= ' ' && c != 0xfffe && c != 0xffff {

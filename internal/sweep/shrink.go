@@ -13,44 +13,44 @@ import (
 	"time"
 )
 
-// A Shrinking is a test that fails with a seed, and is to fail with fewer faults.
+// A Shrinking describes a test that fails with a seed and should fail with fewer faults.
 type Shrinking struct {
-	In       string // as of Config
+	In       string // as in Config
 	Package  string // pattern of go list for one package
-	Run      string // the test, as of go test -run
+	Run      string // the test, as in go test -run
 	Seed     uint64
-	Build    []string      // as of Config
-	Exact    *Exact        // as of Config
+	Build    []string      // as in Config
+	Exact    *Exact        // as in Config
 	Short    bool          // -short
 	Timeout  time.Duration // of each run
 	Progress func(runs, faults int)
 }
 
-// A Shrunk is what became of it.
+// A Shrunk is the result of a Shrinking.
 type Shrunk struct {
 	Package, Test string
-	Cause         string  // why it fails, before and after
-	Before        int     // faults that happen in the whole run
-	Faults        []Fault // of those that are enough, by themselves, in the order in which they begin
-	Numbers       []int   // of those, as SQUALL_FAULTS takes them
+	Cause         string  // the reason for the failure, the same before and after
+	Before        int     // number of faults that happen in the whole run
+	Faults        []Fault // faults that suffice by themselves, in the order in which they begin
+	Numbers       []int   // their numbers, for SQUALL_FAULTS
 	Runs          int
 }
 
-// Variable is SQUALL_FAULTS as it has a run with these faults alone.
+// Variable returns the setting of SQUALL_FAULTS for a run with these faults alone.
 func (s *Shrunk) Variable() string { return onlyFaults(s.Numbers) }
 
-// A Fault is one that happened in a run, as package sim writes it into the folder of a test.
+// A Fault is one that happened in a run, as package sim records it in the folder of a test.
 type Fault struct {
 	Number int           `json:"number"`
 	Name   string        `json:"name"`
-	Code   string        `json:"code"` // as Go; empty: it is a function of the program's
+	Code   string        `json:"code"` // Go code; empty: a function of the program
 	Begun  time.Duration `json:"begun"`
 	Over   time.Duration `json:"over"` // negative: it lasted to the end
-	Part   bool          `json:"part"` // another one is made of it
+	Part   bool          `json:"part"` // another fault is made of it
 }
 
-// Shrink runs a test that fails again and again, with some of its faults left out, until it does not fail for the same reason with any one
-// fewer. It leaves out the first ones first, so that those that stay begin late.
+// Shrink runs a failing test repeatedly with some of its faults left out. It ends when leaving out any one of the remaining faults changes
+// or removes the failure. It tries to leave out the earliest faults first, so that the remaining ones begin late.
 func Shrink(ctx context.Context, c Shrinking) (*Shrunk, error) {
 	dir, err := os.MkdirTemp("", "squall-shrink")
 	if err != nil {
@@ -67,7 +67,7 @@ func Shrink(ctx context.Context, c Shrinking) (*Shrunk, error) {
 	return shrink(ctx, c, all[0])
 }
 
-// shrink is Shrink once the tests are compiled.
+// shrink is Shrink after the tests are compiled.
 func shrink(ctx context.Context, c Shrinking, b binary) (*Shrunk, error) {
 	s := &shrinking{Shrinking: c, b: b}
 	first, faults, err := s.look(ctx, nil, true)
@@ -117,7 +117,7 @@ type shrinking struct {
 
 const faultsVariable = "SQUALL_FAULTS"
 
-// onlyFaults is SQUALL_FAULTS for those alone.
+// onlyFaults returns the setting of SQUALL_FAULTS for the given faults alone.
 func onlyFaults(numbers []int) string {
 	if len(numbers) == 0 {
 		return faultsVariable + "=none"
@@ -129,7 +129,7 @@ func onlyFaults(numbers []int) string {
 	return faultsVariable + "=" + strings.Join(text, ",")
 }
 
-// fails says whether the test fails with these faults as it does with all.
+// fails reports whether the test fails with these faults as it fails with all.
 func (s *shrinking) fails(ctx context.Context, some []int) (bool, error) {
 	if s.Progress != nil {
 		s.Progress(s.runs, len(some))
@@ -138,7 +138,7 @@ func (s *shrinking) fails(ctx context.Context, some []int) (bool, error) {
 	return f != nil && f.Test == s.want.Test && f.Cause == s.want.Cause, err
 }
 
-// look is run, with the faults that happened: all that there are, or some.
+// look calls run with all faults or some, and also returns the faults that happened.
 func (s *shrinking) look(ctx context.Context, some []int, all bool) (*Finding, []Fault, error) {
 	dir, err := os.MkdirTemp("", "squall-shrink")
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *shrinking) look(ctx context.Context, some []int, all bool) (*Finding, [
 	return f, happened, err
 }
 
-// run runs the test, and returns how it failed, or nil.
+// run runs the test. It returns how the test failed, or nil.
 func (s *shrinking) run(ctx context.Context, env ...string) (found *Finding, err error) {
 	s.runs++
 	seeds := Seeds{s.Seed, s.Seed}
@@ -180,7 +180,7 @@ func (s *shrinking) run(ctx context.Context, env ...string) (found *Finding, err
 	return found, nil
 }
 
-// faultsIn are those of a run that failed, which it has left in a folder.
+// faultsIn returns the faults of a failed run, which the run has left in a folder.
 func faultsIn(dir string, f Finding) (faults []Fault, err error) {
 	left := false
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -210,7 +210,8 @@ func faultsIn(dir string, f Finding) (faults []Fault, err error) {
 	return faults, err
 }
 
-// fewest leaves out of a list what can be left out, and returns a list of which nothing more can: halves first, then ever smaller parts.
+// fewest leaves out as many elements of a list as possible, and returns the remaining list, from which no further element can be left out.
+// It tries halves first, then smaller and smaller parts.
 func fewest(all []int, fails func([]int) (bool, error)) ([]int, error) {
 	kept := slices.Clone(all)
 	for size := len(kept); size > 0; {
@@ -230,7 +231,7 @@ func fewest(all []int, fails func([]int) (bool, error)) ([]int, error) {
 		switch {
 		case size > 1:
 			size /= 2
-		case len(kept) == before: // each by itself is needed
+		case len(kept) == before: // every remaining element is needed
 			size = 0
 		}
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/squall-sim/squall/internal/failure"
 )
 
-// Progress is how far a sweep is.
+// Progress reports how far a sweep is.
 type Progress struct {
 	Done, All uint64 // seeds, of each package
 	Findings  int
 	Causes    int
-	Took      time.Duration // of this go
-	Left      time.Duration // by the pace so far; negative: not known yet
+	Took      time.Duration // duration of the present run
+	Left      time.Duration // estimate from the pace so far; negative: not known yet
 	Oldest    Running
 }
 
@@ -28,25 +28,27 @@ type Progress struct {
 type Running struct {
 	Package string
 	Seeds   Seeds
-	For     time.Duration // 0: nothing is
+	For     time.Duration // 0: no range is being run
 }
 
-// A range takes about this long, so that a process is worth its start, and little is done again after an interruption. The first is a
-// single seed: a package whose tests take a minute would run into Timeout with twenty, and who ran then would be blamed. Variables for tests.
+// A range takes about this long: long enough to be worth starting a process, and short enough that little is repeated after an interruption.
+// The first range is a single seed. If a test of the package takes a minute, a range of twenty seeds would exceed Timeout, and the sweep
+// would blame the tests that were running. They are variables for tests.
 var (
 	chunkTakes  = 3 * time.Second
 	firstChunk  = uint64(1)
 	mostInChunk = uint64(20_000)
 )
 
-// tellsAgain is the time after which the progress is told without any, for whoever wonders whether a test hangs. A variable for its test.
+// tellsAgain is the time after which progress is reported even if there is none, so that the user can see whether a test hangs. It is a
+// variable for its test.
 var tellsAgain = 10 * time.Second
 
-// lingers is how long the output of a process is read after its end, if a process of its own holds it open. A variable for its test.
+// lingers is how long the output of a process is read after its end, if a child process holds it open. It is a variable for its test.
 var lingers = 5 * time.Second
 
-// Run runs a sweep, or the rest of one, and returns what has been found in all its goes. If ctx ends it stops, with the error of ctx
-// beside what there is.
+// Run runs a sweep, or the rest of one, and returns all findings, including those of earlier runs. If ctx ends, it stops, and returns the
+// error of ctx together with the result so far.
 func Run(ctx context.Context, c Config) (*Result, error) {
 	dir, err := os.MkdirTemp("", "squall-sweep")
 	if err != nil {
@@ -60,7 +62,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	return runBuilt(ctx, c, binaries)
 }
 
-// runBuilt is Run once the tests are compiled.
+// runBuilt is Run after the tests are compiled.
 func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error) {
 	h := Heading{Version: 1, Binaries: map[string]string{}, Dirs: map[string]string{}, Run: c.Run, Build: c.Build, Short: c.Short,
 		GoFlags: os.Getenv("GOFLAGS"), Seeds: c.Seeds, Shard: c.Shard}
@@ -96,7 +98,7 @@ func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error)
 	return r, err
 }
 
-// nothingRan says that no test took a seed.
+// nothingRan returns the error for a sweep in which no test took a seed.
 func (c *Config) nothingRan() error {
 	text := "no test takes seeds"
 	if c.Run != "" {
@@ -108,7 +110,7 @@ func (c *Config) nothingRan() error {
 	return errors.New(text)
 }
 
-// A sweeping is a sweep under way.
+// A sweeping is a sweep in progress.
 type sweeping struct {
 	Config
 	ledger   *ledger
@@ -118,9 +120,9 @@ type sweeping struct {
 	mu     sync.Mutex
 	queue  []job
 	left   uint64 // seeds that are not done
-	all    uint64 // of this shard
+	all    uint64 // seeds of this shard
 	pace   map[int]time.Duration
-	broken map[int]int // processes that died, by binary
+	broken map[int]int // number of processes that died, by binary
 	since  map[job]time.Time
 	err    error
 	stop   context.CancelFunc
@@ -132,7 +134,7 @@ type job struct {
 	seeds  Seeds
 }
 
-// errStopped is why a sweep ends with its first finding.
+// errStopped is the reason why a sweep ends at its first finding.
 var errStopped = errors.New("stopped at the first finding")
 
 func (s *sweeping) run(ctx context.Context) error {
@@ -165,7 +167,7 @@ func (s *sweeping) run(ctx context.Context) error {
 	return nil
 }
 
-// next takes the next range.
+// next takes the next range from the queue.
 func (s *sweeping) next(ctx context.Context) (j job, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +179,7 @@ func (s *sweeping) next(ctx context.Context) (j job, ok bool) {
 	if pace := s.pace[j.binary]; pace > 0 {
 		size = min(max(uint64(chunkTakes/pace), 1), mostInChunk)
 	}
-	size = min(size, max(s.left/uint64(2*max(s.Jobs, 1)), 1)) // towards the end short ranges, so that no processor waits for another
+	size = min(size, max(s.left/uint64(2*max(s.Jobs, 1)), 1)) // short ranges towards the end, so that processors do not wait for each other
 	if j.seeds.Count() > size {
 		s.queue[0].seeds.First += size
 		j.seeds.Last = j.seeds.First + size - 1
@@ -187,7 +189,7 @@ func (s *sweeping) next(ctx context.Context) (j job, ok bool) {
 	return j, true
 }
 
-// fail ends the sweep for an error.
+// fail ends the sweep with an error.
 func (s *sweeping) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,10 +199,10 @@ func (s *sweeping) fail(err error) {
 	s.stop()
 }
 
-// mostBroken is how many processes of a package may die in one sweep.
+// mostBroken is the number of processes of one package that may die in a sweep.
 const mostBroken = 50
 
-// work runs a range in a process. One that dies has what ran in it found guilty, and the rest of the range is run again.
+// work runs a range in a process. If the process dies, work blames the tests that were running, and the rest of the range is run again.
 func (s *sweeping) work(ctx context.Context, j job) {
 	b, began := s.binaries[j.binary], time.Now()
 	s.mu.Lock()
@@ -218,7 +220,7 @@ func (s *sweeping) work(ctx context.Context, j job) {
 	})
 	words, died := s.process(ctx, b, j.seeds, heard)
 	switch {
-	case ctx.Err() != nil: // the ledger has what was found, and the range is run again
+	case ctx.Err() != nil: // the ledger has the findings, and the range will be run again
 		return
 	case died == nil:
 		s.done(j, heard, time.Since(began))
@@ -241,7 +243,7 @@ func (s *sweeping) work(ctx context.Context, j job) {
 	s.split(j, guilty)
 }
 
-// found notes a finding.
+// found records a finding.
 func (s *sweeping) found(f Finding) {
 	if err := s.ledger.found(f); err != nil {
 		s.fail(err)
@@ -250,10 +252,10 @@ func (s *sweeping) found(f Finding) {
 	}
 }
 
-// done notes that a range is.
+// done records that a range is done.
 func (s *sweeping) done(j job, heard *listener, took time.Duration) {
 	if len(heard.seeded) == 0 && j.seeds.Count() > 1 {
-		s.drop(j.binary) // its tests that are selected take no seeds: to run them once is enough
+		s.drop(j.binary) // the selected tests take no seeds: running them once is enough
 	}
 	if err := s.ledger.finish(chunk{s.binaries[j.binary].pkg, j.seeds, heard.runs, heard.seen}); err != nil {
 		s.fail(err)
@@ -266,7 +268,7 @@ func (s *sweeping) done(j job, heard *listener, took time.Duration) {
 	s.tell()
 }
 
-// drop forgets the ranges of a binary.
+// drop removes the ranges of a binary from the queue.
 func (s *sweeping) drop(binary int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -284,7 +286,7 @@ func (s *sweeping) drop(binary int) {
 	s.queue = kept
 }
 
-// split puts the rest of a range, without the seeds of which the process died, in front of the queue.
+// split puts the rest of a range, without the seeds that killed the process, at the front of the queue.
 func (s *sweeping) split(j job, guilty []Finding) {
 	rest := []Seeds{j.seeds}
 	for _, g := range guilty {
@@ -313,7 +315,8 @@ func (s *sweeping) split(j job, guilty []Finding) {
 	}
 }
 
-// process runs the tests with a range of seeds, and with more in their environment. died is why the process did not end as tests do.
+// process runs the tests with a range of seeds and additional environment variables. died is the reason if the process did not end as tests
+// end.
 func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *listener, env ...string) (words string, died error) {
 	args := []string{"-test.v=test2json", "-test.timeout=" + s.Timeout.String(), "-test.paniconexit0"}
 	if s.Run != "" {
@@ -328,7 +331,7 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	if s.Exact != nil {
 		cmd.Env = append(cmd.Env, "SQUALL_SCHED="+s.Exact.Policy)
 	}
-	out, in, err := os.Pipe() // of the system, so that nothing copies in between
+	out, in, err := os.Pipe() // a pipe of the operating system, so that no goroutine copies
 	if err != nil {
 		return "", err
 	}
@@ -342,7 +345,7 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	ended := make(chan error, 1)
 	go func() {
 		ended <- cmd.Wait()
-		out.SetReadDeadline(time.Now().Add(lingers)) // what it has left behind may keep the pipe open
+		out.SetReadDeadline(time.Now().Add(lingers)) // a child process may keep the pipe open
 	}()
 	words = heard.read(&patient{from: out})
 	err = <-ended
@@ -355,7 +358,7 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 
 var deathLine = regexp.MustCompile(`(?m)^(panic: .*|fatal error: .*|runtime: out of memory.*)$`)
 
-// deathIn is what the last words of a process say it died of.
+// deathIn extracts the cause of a process's death from its last words.
 func deathIn(words string, died error) string {
 	if m := deathLine.FindString(words); m != "" {
 		return failure.Alike(strings.TrimSpace(m))
@@ -391,7 +394,7 @@ func (s *sweeping) tell() {
 	s.Progress(p)
 }
 
-// tellAgain tells the progress from time to time, until it is called back.
+// tellAgain reports progress from time to time, until end is called.
 func (s *sweeping) tellAgain() (end func()) {
 	done := make(chan struct{})
 	var told sync.WaitGroup

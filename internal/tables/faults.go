@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// A walk finds what a story uses, in the functions of its package that it calls, too. It goes by names alone, so that a method of the
-// program's that is called as one of package sim's counts as that.
+// A walk finds what a story uses, including in the functions of its package that it calls. It goes by names alone: a method of the program
+// that has the name of one of package sim's methods counts as that method.
 type walk struct {
 	seen             map[ast.Node]bool
 	patterns, faults map[string]bool
 }
 
-// functions of package sim make a fault; TestFunctionsThatMakeFaults knows them all. What a method of a host, a link, a network or a clock breaks
-// is called by its name.
+// functions of package sim make a fault; TestFunctionsThatMakeFaults checks that the list is complete. A breakage by a method of a host, a link,
+// a network or a clock is listed by the method's name.
 var (
 	functions = setOf("BlockICMP", "Break", "CloseAfter", "Corrupt", "Crash", "CrossTraffic", "Delay", "DelayNames", "Down", "DownFrom", "DrainBackend",
 		"DriftClock", "Drop", "Duplicate", "FailBackend", "FailNames", "Flap", "ForgetConnections", "Hold", "Impair", "MisleadNames", "NewFault", "Partition",
@@ -35,9 +35,9 @@ func setOf(names ...string) map[string]bool {
 
 func sorted(set map[string]bool) []string {
 	return append([]string{}, slices.Sorted(maps.Keys(set))...)
-} // for JSON never null
+} // for JSON: never null
 
-// notPatterns are what lies beside the patterns and is none.
+// notPatterns are the folders next to the patterns that are not patterns.
 var notPatterns = []string{"access", "eventlog", "internal", "patterntest", "retry", "timeouts"}
 
 func (w *walk) visit(s *source, n ast.Node, imports map[string]string) {
@@ -73,7 +73,7 @@ func (w *walk) visit(s *source, n ast.Node, imports map[string]string) {
 	})
 }
 
-// impaired notes what a netem.Config has a link do to packets beyond carrying them.
+// impaired records the impairments in a netem.Config, which are everything that a link does to packets apart from carrying them.
 func (w *walk) impaired(lit *ast.CompositeLit) {
 	for _, e := range lit.Elts {
 		if pair, ok := e.(*ast.KeyValueExpr); ok {
@@ -84,7 +84,7 @@ func (w *walk) impaired(lit *ast.CompositeLit) {
 	}
 }
 
-// selected notes what x.name is: something of another package, or if pkg is empty a method or a field.
+// selected records what x.name is: something of another package, or a method or field if pkg is empty.
 func (w *walk) selected(s *source, pkg, name string) {
 	switch {
 	case pkg == "" && methods[name], pkg == simPath && functions[name]:
@@ -98,7 +98,7 @@ func (w *walk) selected(s *source, pkg, name string) {
 	}
 }
 
-// pattern notes a package, if it is one of a pattern.
+// pattern records a package if it is the package of a pattern.
 func (w *walk) pattern(pkg string) {
 	rest, ours := strings.CutPrefix(pkg, module+"/patterns/")
 	if pattern, _, _ := strings.Cut(rest, "/"); ours && !slices.Contains(notPatterns, pattern) {
@@ -106,7 +106,7 @@ func (w *walk) pattern(pkg string) {
 	}
 }
 
-// follow looks at what has a name in the package.
+// follow looks at the declarations with this name in the package.
 func (w *walk) follow(s *source, name string) {
 	if s == nil {
 		return
@@ -119,7 +119,7 @@ func (w *walk) follow(s *source, name string) {
 	}
 }
 
-// isTable says whether an expression is a list: what uses a table does not use all that is in it.
+// isTable reports whether an expression is a list. Code that uses a table does not use everything in it.
 func isTable(e ast.Expr) bool {
 	lit, ok := e.(*ast.CompositeLit)
 	if !ok {

@@ -16,16 +16,16 @@ import (
 	"strings"
 )
 
-// A source is the source of a package with its tests, which are two packages at most. What has one name in both counts as one.
+// A source is the source of a package and its tests, which are two packages at most. If both declare the same name, they count as one.
 type source struct {
 	set    *token.FileSet
 	files  []*ast.File
-	of     map[ast.Node]map[string]string // the imports of a file's declarations, by the name that the file gives them
-	decls  map[string][]ast.Node          // functions, methods, variables and constants of the package by name
+	of     map[ast.Node]map[string]string // the imports of the file of each declaration, by the name that the file gives them
+	decls  map[string][]ast.Node          // the package's functions, methods, variables and constants, by name
 	shared *source                        // package scenario
 }
 
-// readSource reads files. Those that cannot be parsed are read as far as they can be.
+// readSource reads files. It reads a file that cannot be parsed as far as possible.
 func readSource(set *token.FileSet, dir string, names []string) (*source, error) {
 	s := &source{set: set, of: map[ast.Node]map[string]string{}, decls: map[string][]ast.Node{}}
 	for _, name := range names {
@@ -71,7 +71,7 @@ func importsOf(file *ast.File) map[string]string {
 	return all
 }
 
-// scenarios are those of the package of that path.
+// scenarios returns the scenarios of the package with this path.
 func (s *source) scenarios(pkg string) (all []Scenario) {
 	var tests []*ast.FuncDecl // that run tables
 	for _, file := range s.files {
@@ -81,7 +81,7 @@ func (s *source) scenarios(pkg string) (all []Scenario) {
 			case !ok || f.Recv != nil || f.Body == nil || !strings.HasPrefix(f.Name.Name, "Test"):
 			case s.calls(f, tablePath, "Run"):
 				tests = append(tests, f)
-			case isSimulator(pkg): // its own tests are no scenarios of a program
+			case isSimulator(pkg): // the simulator's own tests are not scenarios of a program
 			case s.calls(f, simPath, "Test", "Explore"):
 				all = append(all, s.test(f, pkg))
 			}
@@ -102,13 +102,13 @@ func (s *source) scenarios(pkg string) (all []Scenario) {
 	return all
 }
 
-// isSimulator says whether a package is one of squall's that is no scenario.
+// isSimulator reports whether a package belongs to squall and has no scenarios.
 func isSimulator(pkg string) bool {
 	rest, ours := strings.CutPrefix(pkg, module+"/")
 	return ours && !strings.HasPrefix(rest, "scenarios/")
 }
 
-// calls says whether a function calls one of those of another package.
+// calls reports whether a function calls one of the named functions of another package.
 func (s *source) calls(f *ast.FuncDecl, pkg string, names ...string) (found bool) {
 	ast.Inspect(f.Body, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
@@ -120,7 +120,7 @@ func (s *source) calls(f *ast.FuncDecl, pkg string, names ...string) (found bool
 	return found
 }
 
-// qualified is the package and the name of an expression such as sim.Test.
+// qualified returns the package and the name in an expression such as sim.Test.
 func qualified(e ast.Expr, imports map[string]string) (pkg, name string) {
 	if sel, ok := e.(*ast.SelectorExpr); ok {
 		if x, ok := sel.X.(*ast.Ident); ok {
@@ -130,7 +130,7 @@ func qualified(e ast.Expr, imports map[string]string) (pkg, name string) {
 	return "", ""
 }
 
-// test is a test as a scenario.
+// test returns a test as a scenario.
 func (s *source) test(f *ast.FuncDecl, pkg string) Scenario {
 	out := s.scenario(f, f.Body, s.of[f], pkg)
 	out.Name, out.Run = f.Name.Name, "^"+f.Name.Name+"$"
@@ -138,7 +138,7 @@ func (s *source) test(f *ast.FuncDecl, pkg string) Scenario {
 	return out
 }
 
-// rows are the scenarios of a literal that is a list of rows, or one row that stands by itself.
+// rows returns the scenarios of a literal, which is a list of rows or a single row.
 func (s *source) rows(lit *ast.CompositeLit, imports map[string]string, tests []*ast.FuncDecl, pkg string) (all []Scenario) {
 	isRow := func(t ast.Expr) bool {
 		p, name := qualified(t, imports)
@@ -181,13 +181,13 @@ func (s *source) row(lit *ast.CompositeLit, imports map[string]string, tests []*
 	return out
 }
 
-// pattern selects the subtest of a row: package testing has made underscores of its spaces, and a slash in it divides the levels of
-// subtests. An ID is not enough, which several rows may share.
+// pattern returns the -run pattern that selects the subtest of a row. Package testing replaces the spaces in the name by underscores, and a
+// slash in the name separates levels of subtests. The ID alone is not enough, because several rows may share it.
 func pattern(name string) string {
 	return "^" + strings.NewReplacer(" ", "_", "/", "$/^").Replace(regexp.QuoteMeta(name)) + "$"
 }
 
-// text is the value of a string, or its source, if that is no constant that can be seen here.
+// text returns the value of a string, or its source if the string is not a constant that can be evaluated here.
 func (s *source) text(e ast.Expr) string {
 	if v, ok := s.constant(e, 0); ok {
 		return v
@@ -224,11 +224,11 @@ func (s *source) constant(e ast.Expr, depth int) (string, bool) {
 	return "", false
 }
 
-// scenario is what can be said of any: where it is, and what it and the functions that it uses do.
+// scenario fills in what every scenario has: its position, and what it and the functions that it uses do.
 func (s *source) scenario(at, body ast.Node, imports map[string]string, pkg string) Scenario {
 	w := &walk{seen: map[ast.Node]bool{}, patterns: map[string]bool{}, faults: map[string]bool{}}
 	w.visit(s, body, imports)
-	if len(w.patterns) == 0 { // it uses them by way of another package
+	if len(w.patterns) == 0 { // it uses patterns through another package
 		for _, path := range imports {
 			w.pattern(path)
 		}

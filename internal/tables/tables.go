@@ -1,6 +1,5 @@
-// Package tables finds the scenarios of a module in its source: the rows of tables that package scenario runs, and the tests that
-// run one on a network of their own. It compiles and runs nothing, so that it is quick, and finds them in code that does not
-// compile at the moment.
+// Package tables finds the scenarios of a module in its source: the rows of tables that package scenario runs, and the tests that run on a
+// network of their own. It compiles and runs nothing. So it is fast, and also works on code that does not compile at the moment.
 package tables
 
 import (
@@ -26,26 +25,26 @@ const (
 
 // A Scenario is a row of a table, or a test.
 type Scenario struct {
-	ID       string   `json:"id,omitempty"` // of a row whose name begins with one, such as RR-01
-	Name     string   `json:"name"`         // of the row, with the ID, or of the test
-	Reason   string   `json:"reason"`       // why it is there; of a test, the first sentence of its comment
+	ID       string   `json:"id,omitempty"` // of a row whose name begins with an ID, such as RR-01
+	Name     string   `json:"name"`         // of the row, including the ID, or of the test
+	Reason   string   `json:"reason"`       // of a row, why it exists; of a test, the first sentence of its comment
 	Source   string   `json:"source,omitempty"`
 	Patterns []string `json:"patterns"` // packages of patterns that it uses
-	Faults   []string `json:"faults"`   // what it breaks, as it is called in package sim
+	Faults   []string `json:"faults"`   // what it breaks, by the names of package sim
 	Package  string   `json:"package"`
 	File     string   `json:"file"`
 	Line     int      `json:"line"`
-	Run      string   `json:"run"` // selects it: the argument of go test -run
+	Run      string   `json:"run"` // the argument of go test -run that selects it
 }
 
-// A pkg is what go list says of a package.
+// A pkg holds what go list reports about a package.
 type pkg struct {
 	ImportPath, Dir                    string
 	GoFiles, TestGoFiles, XTestGoFiles []string
 	Imports, TestImports, XTestImports []string
 }
 
-// Read finds the scenarios of packages, which are patterns of go list. flags are such as -tags=x.
+// Read finds the scenarios of packages, which are patterns of go list. flags are build flags such as -tags=x.
 func Read(ctx context.Context, packages, flags []string) ([]Scenario, error) {
 	all, err := list(ctx, append(slices.Clone(flags), packages...))
 	if err != nil {
@@ -102,7 +101,7 @@ func list(ctx context.Context, args []string) (all []pkg, err error) {
 
 var idOf = regexp.MustCompile(`^[A-Z]{1,4}-\d+\b`)
 
-// Matches says whether a scenario has each of the words somewhere, whatever the case.
+// Matches reports whether the scenario contains each of the words, in upper or lower case.
 func (s *Scenario) Matches(words []string) bool {
 	text := strings.ToLower(strings.Join(append(slices.Concat(s.Patterns, s.Faults), s.Name, s.Reason, s.Source, s.Package), "\n"))
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, strings.ToLower(w)) })

@@ -1,4 +1,4 @@
-// Package workload runs programs again and again in exact mode, with one seed, and compares what they did.
+// Package workload runs programs repeatedly in exact mode with the same seed, and compares what they did.
 package workload
 
 import (
@@ -15,17 +15,18 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Workload is a program whose goroutines meet at one instant, again and again. It says in which order they came.
+// A Workload is a program whose goroutines meet at the same instant, again and again. It records the order in which they arrived.
 type Workload struct {
 	Name string
 	Run  func(n *sim.Network, came *Arrivals) error
-	// Fills says what the first run of a process fills and the others find, so that it may do otherwise than they. "": nothing.
+	// Fills names what the first run of a process fills and later runs find filled, so that the first run may behave differently. "":
+	// nothing.
 	Fills string
-	// Carries says what a library draws in one run for later ones, so that packets are the same but for what they carry. "": nothing.
+	// Carries names what a library draws in one run for later ones, so that packets are the same except for their content. "": nothing.
 	Carries string
 }
 
-// Arrivals is what came, in its order.
+// Arrivals records what arrived, in order.
 type Arrivals struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -38,7 +39,7 @@ func (a *Arrivals) Note(format string, args ...any) {
 	fmt.Fprintf(&a.text, format+"\n", args...)
 }
 
-// AtOnce calls f on so many goroutines and returns their first error.
+// AtOnce calls f on the given number of goroutines and returns their first error.
 func AtOnce(goroutines int, f func(i int) error) error {
 	var all sync.WaitGroup
 	errs := make([]error, goroutines)
@@ -54,8 +55,9 @@ func AtOnce(goroutines int, f func(i int) error) error {
 	return nil
 }
 
-// Repeat runs each workload three times in a subtest of its name, SQUALL_WORKLOADS=5000 so many times. One seed does one thing, whatever else the
-// machine does: the same packets, and the same decisions of the scheduler. What is logged is the same in every process and every build, with -race too.
+// Repeat runs each workload in a subtest of its name: three times, or 5,000 times with SQUALL_WORKLOADS=5000. Runs with the same seed must do the same,
+// whatever else the machine does: the same packets and the same decisions of the scheduler. The log is the same in every process and every build,
+// including with -race.
 func Repeat(t *testing.T, workloads []Workload) {
 	t.Helper()
 	sim.NeedExact(t)
@@ -96,7 +98,7 @@ func once(t *testing.T, w Workload) (outcome, came string) {
 	return outcome, order.text.String()
 }
 
-// Packets is a hash of a trace without what packets carry.
+// Packets returns a hash of a trace that ignores the content of packets.
 func Packets(tr *sim.Trace) uint64 {
 	h := fnv.New64a()
 	for e := range tr.Events() {
