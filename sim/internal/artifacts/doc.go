@@ -1,6 +1,5 @@
-// Package artifacts writes what a run of a test leaves behind for a person to look at: a report as one page of HTML, one
-// pcapng file for each host, and the trace as lines of JSON. It knows nothing of a network: package sim hands it a [Run].
+// Package artifacts writes the files that a run of a test leaves behind for a person to read: a report as one HTML page, one pcapng file
+// for each host, and the trace as lines of JSON. It knows nothing of a network: package sim passes it a [Run].
 //
-// It needs nothing but the standard library, as all of package sim does, so that the modules that use squall take on no
-// dependency.
+// Like all of package sim, it needs only the standard library, so modules that use squall gain no dependency.
 package artifacts

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The page is one file: nothing in it may be fetched, which its Content-Security-Policy says too.
+// The page is a single file. It must not fetch anything, and its Content-Security-Policy forbids it.
 var (
 	//go:embed page/page.html
 	pageHTML string
@@ -28,10 +28,10 @@ var (
 	pageMain string
 )
 
-// mostPackets is how many packets the page shows, the last; trace.jsonl has all that are known.
+// mostPackets is how many packets the page shows, counted from the end. trace.jsonl has all packets that are known.
 const mostPackets = 150_000
 
-// column is a list of numbers of which each is told by its difference from the one before: short, and quick to read.
+// column is a list of numbers, each encoded as the difference from the previous one, which is short and quick to read.
 type column struct {
 	values []int64
 	last   int64
@@ -50,7 +50,7 @@ func (c column) MarshalJSON() ([]byte, error) {
 	return json.Marshal(c.values)
 }
 
-// words numbers texts.
+// words gives each text a number.
 type words struct {
 	list   []string
 	number map[string]int
@@ -69,12 +69,12 @@ func (w *words) of(text string) int64 {
 	return int64(n)
 }
 
-// What became of a packet, as the page's script has it too.
+// What became of a packet. The page's script uses the same values.
 const (
-	fateInFlight = iota // when the run ended
+	fateInFlight = iota // when the run ended, it was in flight
 	fateDelivered
 	fateDropped
-	fateSentOn // by a middlebox, as another packet
+	fateSentOn // a middlebox sent it on as another packet
 )
 
 // pageRun is the data of the page. Instants are in nanoseconds since the start.
@@ -130,7 +130,7 @@ type pageLine struct {
 }
 
 func (r *Run) writePage(w io.Writer, inOrder []*Event) error {
-	data, err := json.Marshal(r.page(inOrder)) // which escapes <, > and &, so that no text can end the element
+	data, err := json.Marshal(r.page(inOrder)) // Marshal escapes <, > and &, so that no text can end the element
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (r *Run) page(inOrder []*Event) *pageRun {
 	return p
 }
 
-// states adds those of connections.
+// states adds the states of connections.
 func (p *pageRun) states(all []State) {
 	var names words
 	p.States = columns("at", "conn", "state", "cwnd", "ssthresh", "flight", "srtt", "rto", "sendq", "recvq", "window", "again", "mss")
@@ -194,12 +194,12 @@ func (p *pageRun) states(all []State) {
 		}
 	}
 	p.Words = names.list
-	for len(p.Words) < statesWords { // the words of packets begin at a place of their own
+	for len(p.Words) < statesWords { // the words of packets begin at a fixed place
 		p.Words = append(p.Words, "")
 	}
 }
 
-// statesWords is how many words the page has for states, which come first.
+// statesWords is the number of words that the page reserves for states. They come first.
 const statesWords = 16
 
 func columns(names ...string) map[string]*column {
@@ -210,21 +210,21 @@ func columns(names ...string) map[string]*column {
 	return all
 }
 
-// A pagePacket is what becomes of a packet: the event with which it began, and that with which it ended.
+// A pagePacket describes the life of a packet: the event with which it began, and the event with which it ended.
 type pagePacket struct {
 	first, last *Event
 	copied      bool
 	held        string
-	onward      *Event // with which it goes on as another packet
+	onward      *Event // the event with which it continues as another packet
 }
 
 func (k *pagePacket) ended() bool { return k.last != nil || k.onward != nil }
 
-// packets adds packets, each as one entry from its beginning to its end, and the events that are none.
+// packets adds the packets, each as one entry for its whole life, and the events that do not belong to a packet.
 func (p *pageRun) packets(inOrder []*Event) {
 	var all []*pagePacket
 	open := map[int]*pagePacket{}
-	another := func(number int) *pagePacket { // it was duplicated
+	another := func(number int) *pagePacket { // the packet was duplicated
 		copied := &pagePacket{first: open[number].first, copied: true}
 		open[number] = copied
 		all = append(all, copied)

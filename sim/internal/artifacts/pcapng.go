@@ -55,17 +55,17 @@ func (c *capture) block(kind uint32, body []byte) {
 	}
 }
 
-// newCapture begins a file: what the section says of itself, and of the interface.
+// newCapture begins a file. It writes the descriptions of the section and the interface.
 func newCapture(w io.Writer, comment, name, description string) *capture {
 	c := &capture{w: bufio.NewWriter(w)}
 	b := binary.LittleEndian.AppendUint32(nil, 0x1a2b3c4d)
 	b = append(b, 1, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint64(b, ^uint64(0)) // length of the section: not known
+	b = binary.LittleEndian.AppendUint64(b, ^uint64(0)) // length of the section: unknown
 	b = option(b, optComment, comment)
 	b = option(b, optUser, "squall")
 	c.block(blockSection, option(b, 0, ""))
 
-	b = []byte{linkRaw, 0, 0, 0, 0, 0, 0, 0} // no limit to what is captured of a packet
+	b = []byte{linkRaw, 0, 0, 0, 0, 0, 0, 0} // the capture of a packet has no limit
 	b = option(b, optName, name)
 	b = option(b, optDescribe, description)
 	b = option(b, optTSResol, "\x09") // nanoseconds
@@ -73,7 +73,7 @@ func newCapture(w io.Writer, comment, name, description string) *capture {
 	return c
 }
 
-// packet writes one. flags is its direction.
+// packet writes a packet. flags contains its direction.
 func (c *capture) packet(at time.Time, frame []byte, flags uint32, comment string) {
 	ns := uint64(at.UnixNano())
 	b := binary.LittleEndian.AppendUint32(make([]byte, 0, len(frame)+64), 0)
@@ -97,8 +97,8 @@ func (c *capture) end() error {
 	return c.err
 }
 
-// writeCapture writes what a host sent and got, in the order of time. A packet that was lost stands where it was sent, and nowhere
-// else: a receiver that is shown it would seem to have got it.
+// writeCapture writes the packets that a host sent and received, ordered by time. A lost packet appears only in the sender's file. In the
+// receiver's file it would seem to have arrived.
 func (r *Run) writeCapture(w io.Writer, host int, inOrder []*Event, fates map[int]string) error {
 	name := r.Hosts[host].Name
 	c := newCapture(w, fmt.Sprintf("%s, seed %d, as seen from %s", r.Test, r.Seed, name), name, "simulated by squall")

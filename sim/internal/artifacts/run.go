@@ -5,44 +5,44 @@ import (
 	"time"
 )
 
-// A Run is what is known of one run of a test.
+// A Run describes one run of a test.
 type Run struct {
 	Test, Package string
 	Seed          uint64
 	Failed        bool
 	Hash          string        // of the trace
-	Elapsed       time.Duration // of virtual time
-	Start         time.Time     // of virtual time
-	Sentence      string        // why it failed
-	Report        string        // as on the terminal
-	Command       string        // that repeats it
-	Second        string        // what a second run did
-	Story         string        // its faults as Go; empty: there were none
+	Elapsed       time.Duration // virtual time
+	Start         time.Time     // in virtual time
+	Sentence      string        // the reason for the failure
+	Report        string        // as printed on the terminal
+	Command       string        // the command that repeats the run
+	Second        string        // the result of a second run
+	Story         string        // the run's faults as Go code; empty: no faults
 
-	Hosts   []Host // numbers of hosts are places in it
-	Columns []int  // hosts in the order in which a picture has them
-	Total   int    // events that there were
+	Hosts   []Host // a host's number is its index
+	Columns []int  // hosts in the order of the columns of a picture
+	Total   int    // the number of events that happened
 	Events  []Event
-	Conns   []Conn // numbers of connections are places in it
+	Conns   []Conn // a connection's number is its index
 	States  []State
 	Faults  []Fault
 	Lines   []Line
 }
 
-// A Host is one of the network's, or a router.
+// A Host is a host of the network, or a router.
 type Host struct {
 	Name   string       `json:"name"`
 	Addrs  []netip.Addr `json:"addrs,omitempty"`
 	Router bool         `json:"router,omitempty"`
 }
 
-// Nobody is the number of a host that there is not.
+// Nobody stands for the number of a host if there is no host.
 const Nobody = -1
 
-// A Kind is that of an [Event].
+// A Kind is the kind of an [Event].
 type Kind string
 
-// The kinds of events, as in a trace's text.
+// The kinds of events, as in the text of a trace.
 const (
 	Sent      Kind = "sent"
 	Delivered Kind = "delivered"
@@ -51,7 +51,7 @@ const (
 	Noted     Kind = "event"
 )
 
-// An Event is one of the trace. What describes a packet is empty for those that are [Noted].
+// An Event is an event of the trace. If its kind is [Noted], the fields that describe a packet are empty.
 type Event struct {
 	Number   int
 	At       time.Duration
@@ -70,46 +70,46 @@ type Event struct {
 	Again      bool
 	Content    uint32
 
-	Packet int    // number of the event with which the packet began; -1: not known, it was long ago
-	Before int    // of a packet with which another one goes on, since a middlebox has changed it: that one's number; else -1
-	Frame  []byte // the packet from its IP header on, as it was where this happened; nil: not known, or not of IP
+	Packet int    // number of the event with which the packet began; -1: unknown, too long ago
+	Before int    // if a middlebox changed a packet and so began this one, the number of that packet; else -1
+	Frame  []byte // the packet from its IP header on, as it was at this event; nil: unknown, or not IP
 }
 
-// A Conn is one end of a connection of TCP.
+// A Conn is one end of a TCP connection.
 type Conn struct {
 	Host        int
 	Local, Peer netip.AddrPort
-	Dialled     bool // this end did
+	Dialled     bool // this end dialled
 }
 
-// A State is that of a connection from an instant on.
+// A State is the state of a connection from an instant on.
 type State struct {
 	At   time.Duration
 	Conn int
-	Name string // of the state: "ESTABLISHED"
+	Name string // name of the state, such as "ESTABLISHED"
 
 	Cwnd, SSThresh, InFlight int // segments; SSThresh -1: infinite
 	MSS                      int // bytes
 	SRTT, RTO                time.Duration
 	SendQueue, ReceiveQueue  int // bytes
-	SendWindow               int // bytes that the peer allows
+	SendWindow               int // bytes that the peer allows this end to send
 	Again                    int // segments sent again
 }
 
-// A Fault lasted for a time.
+// A Fault is a period during which a fault lasted.
 type Fault struct {
 	Name       string
-	Code       string // as Go
-	A, B       int    // hosts concerned, or Nobody
+	Code       string // Go code
+	A, B       int    // the hosts concerned, or Nobody
 	Begun      time.Duration
 	Over       time.Duration // -1: it lasted to the end
-	Met        int           // packets and the like, in all its times
+	Met        int           // number of packets and the like that it affected, over all its periods
 	NeverBegan bool
-	Number     int  // in the order in which they were made, from 1
-	Part       bool // another one is made of it
+	Number     int  // position in the order in which the faults were made, from 1
+	Part       bool // another fault is made of it
 }
 
-// A Line is one that the program logged.
+// A Line is a line that the program logged.
 type Line struct {
 	At   time.Duration
 	Text string

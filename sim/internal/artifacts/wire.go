@@ -8,7 +8,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Numbers of protocols in IP's header (IANA).
+// Protocol numbers of the IP header (IANA).
 const (
 	protoICMP     = 1
 	protoTCP      = 6
@@ -17,18 +17,18 @@ const (
 	protoICMP6    = 58
 )
 
-// A Header is what IP's says besides the lengths and checksums.
+// A Header holds the fields of an IP header apart from lengths and checksums.
 type Header struct {
 	From, To netip.Addr
-	ID       uint32 // of a datagram that is cut: 16 bits of it over IPv4
+	ID       uint32 // identification of a fragmented datagram: IPv4 uses 16 bits of it
 	DF       bool
-	Cut      bool // this is a fragment,
-	Offset   int  // which begins at this byte of the payload,
-	More     bool // and is not the last
+	Cut      bool // the packet is a fragment
+	Offset   int  // first byte of the payload in this fragment
+	More     bool // more fragments follow
 	ECT, CE  bool // RFC 3168
 }
 
-// IP returns the packet with that payload, of which it takes no hold.
+// IP returns the packet with the given payload. It does not retain payload.
 func (h Header) IP(proto byte, payload []byte) []byte {
 	ecn := byte(0)
 	switch {
@@ -60,7 +60,7 @@ func (h Header) IP(proto byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// ip6 is IP for version 6, with a header for fragments (RFC 8200 section 4.5) if it is one.
+// ip6 is IP for version 6. A fragment gets a fragment header (RFC 8200 section 4.5).
 func (h Header) ip6(proto, ecn byte, payload []byte) []byte {
 	extra := 0
 	if h.Cut {
@@ -85,13 +85,13 @@ func (h Header) ip6(proto, ecn byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// Fragment returns the fragment of a payload that h describes, up to a byte of it.
+// Fragment returns the fragment that h describes, up to the byte end of the whole payload.
 func (h Header) Fragment(proto byte, whole []byte, end int) []byte {
 	h.More = end < len(whole)
 	return h.IP(proto, whole[min(h.Offset, len(whole)):min(end, len(whole))])
 }
 
-// sum adds bytes to a sum of the internet's kind (RFC 1071); its complement is the checksum.
+// sum adds bytes to a sum as the internet checksum uses it (RFC 1071). The checksum is the complement of the sum.
 func sum(start uint16, b []byte) uint16 {
 	s := uint64(start)
 	for ; len(b) >= 4; b = b[4:] {
@@ -110,7 +110,7 @@ func sum(start uint16, b []byte) uint16 {
 	return uint16(s)
 }
 
-// seal puts the checksum of a payload, which counts the addresses (RFC 9293 section 3.1), into its two bytes at a place.
+// seal writes the checksum of a payload into two bytes of it, at index at. The checksum covers the addresses too (RFC 9293 section 3.1).
 func seal(b []byte, at int, proto byte, from, to netip.Addr) []byte {
 	b[at], b[at+1] = 0, 0
 	ends := append(from.Unmap().AsSlice(), to.Unmap().AsSlice()...)
@@ -119,7 +119,7 @@ func seal(b []byte, at int, proto byte, from, to netip.Addr) []byte {
 	return b
 }
 
-// TCP returns a segment from one end to another as bytes, options laid out as Linux does. shift is by how much its window is scaled.
+// TCP returns a segment from one end to another as bytes, with the options laid out as in Linux. shift is the scale of its window, in bits.
 func TCP(s *tcp.Segment, from, to netip.AddrPort, shift uint8) []byte {
 	b := make([]byte, 20, 80+len(s.Payload))
 	binary.BigEndian.PutUint16(b, from.Port())
@@ -145,7 +145,7 @@ func TCP(s *tcp.Segment, from, to netip.AddrPort, shift uint8) []byte {
 	return seal(append(b, s.Payload...), 16, protoTCP, from.Addr(), to.Addr())
 }
 
-// options appends those of a segment (tcp_options_write).
+// options appends the options of a segment (tcp_options_write).
 func options(b []byte, s *tcp.Segment) []byte {
 	syn := s.Flags&tcp.SYN != 0
 	if syn && s.MSS != 0 {
@@ -177,7 +177,7 @@ func options(b []byte, s *tcp.Segment) []byte {
 	return b
 }
 
-// ticks is an instant as a timestamp of TCP, whose clock ticks every millisecond, as Linux's does.
+// ticks returns an instant as a TCP timestamp, whose clock ticks every millisecond as in Linux.
 func ticks(t tcp.Time) uint32 { return uint32(t / time.Millisecond) }
 
 // UDP returns a datagram from one end to another as bytes.
@@ -187,14 +187,15 @@ func UDP(data []byte, from, to netip.AddrPort) []byte {
 	binary.BigEndian.PutUint16(b[2:], to.Port())
 	binary.BigEndian.PutUint16(b[4:], uint16(8+len(data)))
 	b = seal(append(b, data...), 6, protoUDP, from.Addr(), to.Addr())
-	if b[6] == 0 && b[7] == 0 { // that would say that there is none (RFC 768)
+	if b[6] == 0 && b[7] == 0 { // 0 would mean that there is no checksum (RFC 768)
 		b[6], b[7] = 0xff, 0xff
 	}
 	return b
 }
 
-// ICMP returns a message of a type and code, about a packet of which it quotes what the standards have it quote: over IPv4 the header
-// and 8 bytes (RFC 792), over IPv6 what fits into the least MTU (RFC 4443 section 2.4). mtu is 0 but for a packet that is too big.
+// ICMP returns a message of a type and code about a packet. It quotes as much of the packet as the standards demand: over IPv4 the header
+// and 8 bytes (RFC 792), over IPv6 as much as fits into the minimum MTU (RFC 4443 section 2.4). mtu is 0, except in a message that a packet
+// is too big.
 func ICMP(kind, code byte, mtu uint16, about []byte, from, to netip.Addr) []byte {
 	b := make([]byte, 8, 8+len(about))
 	b[0], b[1] = kind, code

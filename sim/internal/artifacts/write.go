@@ -14,7 +14,7 @@ import (
 	"unicode"
 )
 
-// Names of the files of a folder. Beside them there is a HOST.pcapng for each host that sent or got packets.
+// Names of the files in the folder. There is also a HOST.pcapng for each host that sent or received packets.
 const (
 	ReportFile = "report.html"
 	TraceFile  = "trace.jsonl"
@@ -22,10 +22,11 @@ const (
 	ResultFile = "result.json"
 )
 
-// mostCaptures is how many hosts get a file of their packets: those with the lowest numbers that had any.
+// mostCaptures is the largest number of hosts that get a file of their packets: the ones with the lowest numbers among those that had
+// packets.
 const mostCaptures = 100
 
-// Write writes the files into a folder, which it makes, and replaces those of an earlier run.
+// Write writes the files into a folder, which it creates if necessary. It replaces the files of an earlier run.
 func (r *Run) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -63,7 +64,7 @@ func (r *Run) Write(dir string) error {
 	return nil
 }
 
-// removeEarlier removes what an earlier run may have written: hosts may have gone.
+// removeEarlier removes the files that an earlier run may have written, possibly for other hosts.
 func removeEarlier(dir string) error {
 	old, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.pcapng"))
 	if err != nil {
@@ -93,7 +94,7 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return cmp.Or(err, f.Close())
 }
 
-// captures are the names of the files of packets, by the numbers of hosts.
+// captures returns the names of the files of packets, by the numbers of hosts.
 func (r *Run) captures() map[int]string {
 	has := make([]bool, len(r.Hosts))
 	for i := range r.Events {
@@ -112,7 +113,7 @@ func (r *Run) captures() map[int]string {
 			continue
 		}
 		name := FileName(h.Name)
-		if taken[strings.ToLower(name)] { // on some systems files of one name but for the case are one
+		if taken[strings.ToLower(name)] { // some systems ignore case in the names of files
 			name = fmt.Sprintf("%s-%d", name, host)
 		}
 		taken[strings.ToLower(name)] = true
@@ -121,7 +122,7 @@ func (r *Run) captures() map[int]string {
 	return names
 }
 
-// fates says for packets that did not just arrive what became of them.
+// fates returns what became of each packet that did not simply arrive.
 func (r *Run) fates() map[int]string {
 	fates := map[int]string{}
 	for i := range r.Events {
@@ -141,8 +142,8 @@ func (r *Run) fates() map[int]string {
 	return fates
 }
 
-// FileName makes a name for a file or folder of any text: letters, digits, and what is harmless everywhere. Names that are one but for
-// what it replaces get different endings.
+// FileName makes a name for a file or folder from any text. It keeps letters, digits and characters that are harmless everywhere, and
+// replaces the rest. Names that would be the same after the replacement get different endings.
 func FileName(text string) string {
 	changed := false
 	name := strings.Map(func(c rune) rune {
@@ -189,7 +190,7 @@ type traceLine struct {
 	Before   *int          `json:"before,omitempty"`
 }
 
-// writeTrace writes a line for the run, and one for each event.
+// writeTrace writes one line for the run, and one for each event.
 func (r *Run) writeTrace(w io.Writer) error {
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
@@ -224,9 +225,9 @@ func (r *Run) hostName(number int) string {
 	return r.Hosts[number].Name
 }
 
-// A Result is a run in a few words, for programs.
+// A Result summarises a run for programs.
 type Result struct {
-	Version  int           `json:"squall"` // of this form: 1
+	Version  int           `json:"squall"` // version of this format: 1
 	Test     string        `json:"test"`
 	Package  string        `json:"package"`
 	Seed     uint64        `json:"seed"`
@@ -236,14 +237,14 @@ type Result struct {
 	Events   int           `json:"events"`
 	Sentence string        `json:"sentence,omitempty"`
 	Command  string        `json:"command"`
-	Faults   []FaultResult `json:"faults,omitempty"` // in the order in which they began
+	Faults   []FaultResult `json:"faults,omitempty"` // in the order of their beginnings
 }
 
-// A FaultResult is a time for which a fault lasted.
+// A FaultResult is a period during which a fault lasted.
 type FaultResult struct {
-	Number int           `json:"number"` // of the fault, as SQUALL_FAULTS has it
+	Number int           `json:"number"` // number of the fault, as in SQUALL_FAULTS
 	Name   string        `json:"name"`
-	Code   string        `json:"code,omitempty"` // as Go
+	Code   string        `json:"code,omitempty"` // Go code
 	Begun  time.Duration `json:"begun"`          // ns
 	Over   time.Duration `json:"over"`           // ns; -1: it lasted to the end
 	Part   bool          `json:"part,omitempty"` // another fault is made of it

@@ -1,5 +1,4 @@
-// Package dns reads the questions that name servers are asked, and writes their answers
-// (RFC 1035; EDNS, RFC 6891).
+// Package dns reads the queries that name servers receive, and writes their answers (RFC 1035; EDNS, RFC 6891).
 package dns
 
 import (
@@ -8,7 +7,7 @@ import (
 	"strings"
 )
 
-// A Code is the result of a question (RFC 1035 section 4.1.1).
+// A Code is the result of a query (RFC 1035 section 4.1.1).
 type Code uint16
 
 // Codes; those above 15 need EDNS.
@@ -37,14 +36,14 @@ const (
 	AAAA  Type = 28
 	SRV   Type = 33
 	OPT   Type = 41
-	IXFR  Type = 251 // and up to Any: transfers of zones, and types of mail that are obsolete
+	IXFR  Type = 251 // from here up to Any: transfers of zones, and obsolete types for mail
 	Any   Type = 255
 )
 
 // Internet is the class of all records.
 const Internet = 1
 
-// MinUDP is the size of an answer over UDP that every client takes (RFC 1035 section 4.2.1).
+// MinUDP is the size of an answer over UDP that every client accepts, in bytes (RFC 1035 section 4.2.1).
 const MinUDP = 512
 
 const (
@@ -56,20 +55,21 @@ const (
 	available = 1 << 7
 )
 
-// A Query is what a client asks.
+// A Query is a client's query.
 type Query struct {
-	Name  string // without the final dot, in small letters
+	Name  string // without the final dot, in lower case
 	Type  Type
 	Class uint16
-	Code  Code // what is wrong with the query itself, or Success
+	Code  Code // the error in the query itself, or Success
 	EDNS  bool
-	Size  int // of the largest answer over UDP that the client takes, in bytes
+	Size  int // largest answer over UDP that the client accepts, in bytes
 
 	id, flags uint16
-	question  []byte // as it stands in the message
+	question  []byte // the question as it stands in the message
 }
 
-// Read reads a query. A malformed one has a Code; to what is no query at all there is no answer.
+// Read reads a query. If the query is malformed, q has a Code that says so. If ok is false, the message is not a query, and must not be
+// answered.
 func Read(message []byte) (q Query, ok bool) {
 	if len(message) < header {
 		return q, false
@@ -89,7 +89,7 @@ func Read(message []byte) (q Query, ok bool) {
 	return q, true
 }
 
-// read reads what follows the header, and says whether it is well formed.
+// read reads the message after the header, and reports whether it is well formed.
 func (q *Query) read(message []byte) bool {
 	count := func(i int) int { return int(binary.BigEndian.Uint16(message[4+2*i:])) }
 	if count(0) != 1 || count(1) != 0 || count(2) != 0 {
@@ -114,7 +114,7 @@ func (q *Query) read(message []byte) bool {
 		length := int(binary.BigEndian.Uint16(message[end+8:]))
 		if kind == OPT {
 			if q.EDNS || end != at+1 {
-				return false // a second one, or one that is not of the root
+				return false // a second record, or one whose name is not the root
 			}
 			q.EDNS, q.Size = true, max(MinUDP, int(class))
 			if version > 0 {
@@ -128,8 +128,8 @@ func (q *Query) read(message []byte) bool {
 	return true
 }
 
-// readName reads a name that begins at a byte of a message, and returns where it ends; 0 if it
-// is not well formed. A question has nothing before it to which a pointer could lead.
+// readName reads the name that begins at index at of a message, and returns the index of its end, or 0 if the name is not well formed. It
+// accepts no pointer, because a question has nothing before it to point to.
 func readName(message []byte, at int) (name string, end int) {
 	var labels strings.Builder
 	for begin := at; at < len(message) && at-begin < 255; {
@@ -161,17 +161,17 @@ func readName(message []byte, at int) (name string, end int) {
 	return "", 0
 }
 
-// An Answer is what a server says to a Query.
+// An Answer is a server's answer to a Query.
 type Answer struct {
 	Code      Code
 	Records   []Record
 	Authority []Record
-	Truncated bool // although it would fit
-	Size      int  // of the largest message, in bytes, to which it is cut; with EDNS what the client is told
+	Truncated bool // mark the answer as truncated even if it would fit
+	Size      int  // largest size of the message, in bytes; a longer one is truncated; with EDNS, the size announced to the client
 }
 
-// Append writes the message that answers q. Records that do not fit are left out, and the message is
-// marked as truncated (RFC 2181 section 9).
+// Append writes the message that answers q. If some records do not fit, it leaves them out and marks the message as truncated (RFC 2181
+// section 9).
 func (a Answer) Append(b []byte, q *Query) []byte {
 	begin := len(b)
 	limit := begin + a.Size

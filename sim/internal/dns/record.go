@@ -18,7 +18,7 @@ type Record struct {
 	Target string // of a CNAME
 }
 
-// append writes r. The name that was asked for is a pointer to it (RFC 1035 section 4.1.4).
+// append writes r. Its name is a pointer to the name in the question (RFC 1035 section 4.1.4).
 func (r *Record) append(b []byte, q *Query) []byte {
 	if r.Name == q.Name {
 		b = append(b, 0xc0, header)
@@ -32,7 +32,7 @@ func (r *Record) append(b []byte, q *Query) []byte {
 	return append(b, r.Data...)
 }
 
-// AppendName writes a name, which [CheckName] accepts.
+// AppendName writes a name, which [CheckName] must accept.
 func AppendName(b []byte, name string) []byte {
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
 		if label != "" {
@@ -42,7 +42,7 @@ func AppendName(b []byte, name string) []byte {
 	return append(b, 0)
 }
 
-// CheckName says what is wrong with a name, with or without its final dot. The root is one.
+// CheckName returns an error if a name is not valid. The name may have a final dot. The root is valid.
 func CheckName(name string) error {
 	plain := strings.TrimSuffix(name, ".")
 	if len(plain) > 253 {
@@ -64,8 +64,8 @@ func CheckName(name string) error {
 // MaxTTL is the longest time for which a record may be kept, in seconds (RFC 2181 section 8).
 const MaxTTL = 1<<31 - 1
 
-// Parse reads a record as a master file has it (RFC 1035 section 5.1), without its name: "A 10.0.0.2",
-// "300 CNAME web.example", "SRV 10 5 80 web.example". ttl is that of a record that names none.
+// Parse reads a record as it stands in a master file (RFC 1035 section 5.1), without its name: "A 10.0.0.2", "300 CNAME web.example", "SRV
+// 10 5 80 web.example". ttl is used for a record without a TTL.
 func Parse(text string, ttl uint32) (r Record, err error) {
 	fields := strings.Fields(text)
 	r.TTL = ttl
@@ -85,7 +85,7 @@ func Parse(text string, ttl uint32) (r Record, err error) {
 	if !ok {
 		return r, fmt.Errorf("the type is %q: want A, AAAA, CNAME, MX, NS, PTR, SRV or TXT", fields[0])
 	}
-	if kind == "TXT" { // its text may have spaces that count
+	if kind == "TXT" { // spaces in its text count
 		_, rest, _ := strings.Cut(text, fields[0])
 		args = []string{strings.TrimSpace(rest)}
 	}
@@ -126,7 +126,7 @@ func address(kind Type) func(*Record, []string) error {
 	}
 }
 
-// numbersAndName parses some numbers of 16 bits and a name.
+// numbersAndName returns a parser for the given number of 16-bit numbers, followed by a name.
 func numbersAndName(kind Type, numbers int) func(*Record, []string) error {
 	return func(r *Record, args []string) error {
 		r.Type = kind
@@ -148,8 +148,7 @@ func numbersAndName(kind Type, numbers int) func(*Record, []string) error {
 	}
 }
 
-// texts parses quoted strings, or one that is not quoted. Strings of more than 255 bytes are divided,
-// as most name servers do.
+// texts parses quoted strings, or a single string without quotes. It divides strings of more than 255 bytes, as most name servers do.
 func texts(r *Record, args []string) error {
 	r.Type = TXT
 	rest := args[0]

@@ -2,9 +2,9 @@ package dns
 
 import "encoding/binary"
 
-// TTL is for how long a client may keep an answer, in seconds: the least TTL of its records. Where there is
-// no such name or record it is that of the SOA record beside it, or its minimum if that is less (RFC 2308
-// section 5). It is 0 for what must not be kept: other codes, truncated and malformed messages.
+// TTL returns for how long a client may keep an answer, in seconds: the smallest TTL of its records. If there is no such name or record, it
+// is the TTL of the SOA record in the answer, or that record's minimum if that is smaller (RFC 2308 section 5). It is 0 for messages that
+// must not be kept: other codes, and truncated or malformed messages.
 func TTL(message []byte) uint32 {
 	if len(message) < header {
 		return 0
@@ -49,7 +49,7 @@ func TTL(message []byte) uint32 {
 	return least
 }
 
-// skipName returns where a name ends, which may end with a pointer; 0 if it does not.
+// skipName returns the index of the end of a name, which may end with a pointer, or 0 if the name does not end.
 func skipName(message []byte, at int) int {
 	for at < len(message) {
 		switch length := int(message[at]); {

@@ -1,8 +1,8 @@
-// Package exact is all that the simulator knows of exact mode, in which Go's runtime runs the goroutines of a
-// bubble in an order that follows from a seed. In other builds its functions do nothing.
+// Package exact is the simulator's interface to exact mode, in which Go's runtime runs the goroutines of a bubble in an order that follows
+// from a seed. In other builds its functions do nothing.
 //
-// The build tag squall_exact says that the standard library is the one that squall test prepares: the
-// functions of the runtime that are called here are in package runtime then.
+// The build tag squall_exact means that the build uses the standard library that squall test prepares. Package runtime then has the
+// functions that this package calls.
 package exact
 
 import (
@@ -17,15 +17,15 @@ const Variable = "SQUALL_SCHED"
 // Tag is the build tag of exact mode.
 const Tag = "squall_exact"
 
-// A Policy says which goroutine runs next. The zero value is not valid.
+// A Policy decides which goroutine runs next. The zero value is not valid.
 type Policy struct {
 	kind    uint8
-	preempt uint32 // of 65536
+	preempt uint32 // probability in 65536ths
 	depth   uint32
 	text    string
 }
 
-// As in package runtime.
+// The same values as in package runtime.
 const (
 	fifo   = 0
 	random = 1
@@ -33,12 +33,12 @@ const (
 	slow   = 3
 )
 
-// Default is what runs without the variable.
+// Default is the policy if the variable is not set.
 const Default = "random:0.05"
 
 const mostDepth = 16
 
-// ParsePolicy reads the value of the variable; the empty text stands for Default.
+// ParsePolicy reads the value of the variable. The empty text means Default.
 func ParsePolicy(text string) (Policy, error) {
 	p := Policy{text: text}
 	if text == "" {
@@ -83,18 +83,18 @@ func share(value string, given bool) (uint32, error) {
 		return 0, fmt.Errorf("probability %s", value)
 	}
 	if p > 0 {
-		p = max(p, 1./65536) // so that a small one is not none
+		p = max(p, 1./65536) // a small probability must not become 0
 	}
 	return uint32(p * 65536), nil
 }
 
-// String is the policy as ParsePolicy reads it.
+// String returns the policy in the form that ParsePolicy reads.
 func (p Policy) String() string { return p.text }
 
-// A Schedule is what became of the goroutines of a bubble.
+// A Schedule summarises the scheduling of the goroutines of a bubble.
 type Schedule struct {
-	Hash   uint64 // of which goroutine ran after which
-	Turns  uint64 // times that one was chosen
-	Points uint64 // places passed where one could have been preempted
-	Forced uint64 // times that one had to be stopped, in real time: the schedule may differ then
+	Hash   uint64 // of the order in which goroutines ran
+	Turns  uint64 // times that a goroutine was chosen
+	Points uint64 // places passed at which a goroutine could have been preempted
+	Forced uint64 // times that a goroutine had to be stopped, in real time: the schedule may differ after that
 }

@@ -10,19 +10,19 @@ import (
 	"unsafe"
 )
 
-// Hosts says that goroutines can have the identity of a host.
+// Hosts reports whether goroutines can have the identity of a host.
 const Hosts = true
 
-// Host is the identity of the calling goroutine; nil for none. Goroutines that it starts have the
-// same, and so have the functions of timers that it makes with [time.AfterFunc].
+// Host returns the identity of the calling goroutine, or nil if it has none. Goroutines that it starts have the same identity, and so do
+// the functions of timers that it makes with [time.AfterFunc].
 func Host() unsafe.Pointer { return host() }
 
-// SetHost gives the calling goroutine another identity, and returns the one it had.
+// SetHost gives the calling goroutine another identity, and returns the previous one.
 func SetHost(to unsafe.Pointer) (was unsafe.Pointer) { return setHost(to) }
 
-// Answers are what a program is told, by the identity of the goroutine that asks.
+// Answers are the functions that answer a program's requests to the operating system. host is the identity of the goroutine that asks.
 type Answers struct {
-	// Socket makes one, of package net's functions: it listens or is bound, or is connected to an address.
+	// Socket makes a socket for package net. The socket listens or is bound, or is connected to an address.
 	Socket func(host unsafe.Pointer, ctx context.Context, network string, listens bool, local, remote net.Addr) (socket any, laddr, raddr net.Addr, err error)
 
 	Named    func(host unsafe.Pointer, ctx context.Context, network, name string) ([]netip.Addr, error)
@@ -36,7 +36,7 @@ type Answers struct {
 	Transport func(host unsafe.Pointer, t *http.Transport) *http.Transport
 }
 
-// Answer has the standard library ask a.
+// Answer makes the standard library ask a.
 func Answer(a Answers) {
 	registerSockets(a.Socket)
 	registerNames(a.Named, a.Addrs, a.Resolver)

@@ -4,10 +4,10 @@ package exact
 
 import "unsafe"
 
-// Hosts says that goroutines can have the identity of a host.
+// Hosts reports whether goroutines can have the identity of a host.
 const Hosts = false
 
-// Host is the identity of the calling goroutine: none.
+// Host returns nil: without exact mode no goroutine has an identity.
 func Host() unsafe.Pointer { return nil }
 
 // SetHost does nothing.

@@ -4,28 +4,28 @@ package exact
 
 import "sync"
 
-// Enabled says whether this is exact mode.
+// Enabled reports whether this is exact mode.
 const Enabled = false
 
-// Enrol does nothing.
+// Enrol does nothing and returns false.
 func Enrol(uint64, Policy) bool { return false }
 
-// Now is nothing.
+// Now returns the zero Schedule.
 func Now() Schedule { return Schedule{} }
 
-// Goroutines is 0.
+// Goroutines returns 0.
 func Goroutines() int { return 0 }
 
-// BubbleID is 0.
+// BubbleID returns 0.
 func BubbleID() uint64 { return 0 }
 
-// Time is 0.
+// Time returns 0.
 func Time() int64 { return 0 }
 
 // AwaitTurn does nothing.
 func AwaitTurn() {}
 
-// TakesTurn says no.
+// TakesTurn returns false.
 func TakesTurn(*sync.Mutex) bool { return false }
 
 // AskTurn does nothing.
@@ -34,28 +34,28 @@ func AskTurn() {}
 // SetAlarm does nothing.
 func SetAlarm(int64) {}
 
-// Rests says yes.
+// Rests returns true.
 func Rests() bool { return true }
 
 // Promptly calls f.
 func Promptly(f func()) { f() }
 
-// A Thread is nothing.
+// A Thread is empty.
 type Thread struct{}
 
-// NewThread is nothing.
+// NewThread returns the zero Thread.
 func NewThread() Thread { return Thread{} }
 
-// Become does nothing.
+// Become does nothing and returns the zero Thread.
 func Become(Thread) Thread { return Thread{} }
 
 // Tell does nothing.
 func Tell() {}
 
-// A Bubble is one that is scheduled.
+// A Bubble is a bubble that the runtime schedules.
 type Bubble struct{}
 
-// ThisBubble is nothing.
+// ThisBubble returns an empty Bubble.
 func ThisBubble() *Bubble { return &Bubble{} }
 
 // Unstick does nothing.
@@ -64,5 +64,5 @@ func (b *Bubble) Unstick() {}
 // Note does nothing.
 func Note([]uint64) {}
 
-// Beginning is nothing.
+// Beginning returns 0.
 func Beginning() uintptr { return 0 }

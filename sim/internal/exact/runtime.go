@@ -7,69 +7,71 @@ import (
 	"unsafe"
 )
 
-// Enabled says whether this is exact mode.
+// Enabled reports whether this is exact mode.
 const Enabled = true
 
-// Enrol has the runtime schedule the bubble of the calling goroutine, which must not have started any other
-// yet. It says whether that is so.
+// Enrol makes the runtime schedule the bubble of the calling goroutine, which must not have started another goroutine yet. It reports
+// whether it succeeded.
 func Enrol(seed uint64, p Policy) bool { return squallEnrol(seed, p.kind, p.preempt, p.depth) }
 
-// Now is the schedule so far, of the bubble of the calling goroutine.
+// Now returns the schedule so far of the calling goroutine's bubble.
 func Now() Schedule {
 	var s Schedule
 	s.Hash, s.Turns, s.Points, s.Forced = squallStats()
 	return s
 }
 
-// Goroutines is how many goroutines the bubble of the calling one has, those that run it included; 0 if it is not scheduled.
+// Goroutines returns the number of goroutines in the calling goroutine's bubble, including those that run the bubble. It returns 0 if the
+// runtime does not schedule the bubble.
 func Goroutines() int { return int(squallGoroutines()) }
 
-// BubbleID is the number of the calling goroutine's bubble, scheduled or not, as stack dumps have it; 0 outside bubbles.
+// BubbleID returns the number of the calling goroutine's bubble, as it appears in stack dumps, whether or not the runtime schedules it. It
+// returns 0 outside bubbles.
 func BubbleID() uint64 { return squallBubbleID() }
 
-// Time is what the clock of the calling goroutine's bubble shows, in nanoseconds since 1970; 0 outside bubbles.
+// Time returns the time on the clock of the calling goroutine's bubble, in nanoseconds since 1970. It returns 0 outside bubbles.
 func Time() int64 { return squallTime() }
 
-// AwaitTurn blocks the calling goroutine, the network's, until all goroutines of its bubble are blocked, at this very instant if
-// [AskTurn] was called, or at that of [SetAlarm], to which the clock is moved. The program's timers of an instant come first, and so does,
-// before the clock is moved, who is in synctest.Wait.
+// AwaitTurn blocks the calling goroutine, which is the network's, until all other goroutines of its bubble are blocked. It returns at this
+// very instant if [AskTurn] was called, or otherwise at the instant of [SetAlarm], to which it moves the clock. The program's timers of an
+// instant run first. A goroutine in synctest.Wait runs before the clock moves.
 func AwaitTurn() { squallAwaitTurn() }
 
-// TakesTurn says whether AwaitTurn would return if the calling goroutine were blocked and had released a lock, which it holds. It does
-// not then: the turn is the caller's.
+// TakesTurn reports whether AwaitTurn would return if the calling goroutine were blocked and had released the lock held. If TakesTurn
+// returns true, AwaitTurn does not return: the caller has the turn.
 func TakesTurn(held *sync.Mutex) bool { return squallTakesTurn(unsafe.Pointer(held)) }
 
-// AskTurn has AwaitTurn return at this very instant.
+// AskTurn makes AwaitTurn return at this very instant.
 func AskTurn() { squallAskTurn() }
 
-// SetAlarm has AwaitTurn return at an instant, in nanoseconds since 1970 as the bubble's clock shows them, and not at that of an
-// earlier call; 0 stands for none.
+// SetAlarm makes AwaitTurn return at an instant, in nanoseconds since 1970 by the bubble's clock. It replaces the instant of an earlier
+// call. 0 means no instant.
 func SetAlarm(at int64) { squallSetAlarm(at) }
 
-// Rests says whether no goroutine of the program is away, by the policy slow: one that is computes, and is not blocked. If one is, AwaitTurn
-// returns when the last of them is back and all are blocked again.
+// Rests reports whether the policy slow has sent no goroutine of the program away. A goroutine that is away is computing, and is not
+// blocked. If Rests returns false, AwaitTurn returns when the last such goroutine is back and all are blocked again.
 func Rests() bool { return squallRests() }
 
-// Promptly runs a function of the program in the midst of the network's work: the policy slow does not have it away.
+// Promptly runs a function of the program in the middle of the network's work. The policy slow does not send it away.
 func Promptly(f func()) {
 	squallPrompt(true)
 	defer squallPrompt(false)
 	f()
 }
 
-// A Thread is what the race detector takes a goroutine for.
+// A Thread is the identity of a goroutine for the race detector.
 type Thread struct {
 	context uintptr
-	closed  int8 // how often it has closed its eyes
+	closed  int8 // how many nested calls have disabled the detector
 }
 
-// NewThread makes one, which is there until the bubble of the calling goroutine ends. Now is known to it what is known to that goroutine, unless
-// it has closed its eyes.
+// NewThread makes a thread, which exists until the bubble of the calling goroutine ends. For the detector, everything that the calling goroutine
+// has done up to this moment, unless it has disabled the detector, happens before everything that the thread does.
 //
 //go:norace
 func NewThread() Thread { return Thread{context: squallNewThread()} }
 
-// Become has the calling goroutine be another thread, and returns which one it was. It is called by functions that the detector does not watch.
+// Become makes the calling goroutine another thread, and returns the previous one. Only functions that the detector does not watch may call it.
 //
 //go:norace
 func Become(t Thread) (was Thread) {
@@ -77,33 +79,34 @@ func Become(t Thread) (was Thread) {
 	return was
 }
 
-// Tell has whoever waits for the goroutines of the bubble in synctest.Wait, and for its end, know what the calling thread has done, as if it had
-// blocked.
+// Tell makes everything that the calling thread has done happen before the return of synctest.Wait and before the end of the bubble, as if the
+// goroutine had blocked.
 func Tell() { squallTell() }
 
-// A Bubble is one that is scheduled, for goroutines outside.
+// A Bubble is a bubble that the runtime schedules, for use by goroutines outside it.
 type Bubble struct {
 	bubble unsafe.Pointer
 	last   uint64
 }
 
-// ThisBubble is that of the calling goroutine.
+// ThisBubble returns the bubble of the calling goroutine.
 func ThisBubble() *Bubble { return &Bubble{bubble: squallBubbleOf()} }
 
-// Unstick lets others run if one goroutine is in the system call in which it was when this was called last. For
-// one caller.
+// Unstick lets other goroutines run if one goroutine is still in the same system call as at the previous call of Unstick. Only one
+// goroutine may call it.
 func (b *Bubble) Unstick() {
 	if b.bubble != nil {
 		b.last = squallUnstick(b.bubble, b.last)
 	}
 }
 
-// Note has the scheduler of the calling goroutine's bubble note its decisions, while there is room. The nth is that of the nth
-// decision: the number of the goroutine that was next, or, in the uppermost bit, that a place was passed where one could be
-// preempted, and how far from the [Beginning] of the program that is. 15 bits from the 48th say how many others were ready.
+// Note makes the scheduler of the calling goroutine's bubble record its decisions, as long as there is room. The nth element describes the
+// nth decision. It is the number of the goroutine that ran next. If the uppermost bit is set, a goroutine passed a place instead where it
+// could be preempted, and the element is the distance of that place from the [Beginning] of the program. The 15 bits from bit 48 on hold
+// the number of other goroutines that were ready.
 func Note(decisions []uint64) { squallNote(decisions) }
 
-// Beginning is that of the program's code.
+// Beginning returns the address of the beginning of the program's code.
 func Beginning() uintptr { return squallBeginning() }
 
 //go:linkname squallNewThread runtime.squallNewThread
