@@ -18,8 +18,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Operations is a server of operations whose queue is on its disk, and clients that start one for each
-// call and wait for its result. A key is an operation's id.
+// Operations is a service whose server keeps its queue of operations on its disk. Clients start an operation for each call and wait for its
+// result. A key is an operation's id.
 func Operations(n *sim.Network) patterntest.Service {
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
@@ -47,7 +47,7 @@ func Operations(n *sim.Network) patterntest.Service {
 			return func(ctx context.Context, r patterntest.Request) (string, error) {
 				id := hex.EncodeToString([]byte(r.Key))
 				if id == "" {
-					// Not drawn: which of several calls of one instant draws first would show on the network.
+					// The id is not drawn at random: the network would show which of several calls of one instant drew first.
 					id = fmt.Sprintf("%x-%d", sha256.Sum256([]byte(r.Data)), time.Now().UnixNano())
 				}
 				answer, err := c.Start(ctx, id, []byte(r.Data)).Wait(ctx)

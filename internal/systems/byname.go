@@ -10,10 +10,10 @@ import (
 	"github.com/squall-sim/squall/patterns/patterntest"
 )
 
-// clientHeader names the client of a request, as a gateway adds it that has authenticated it.
+// clientHeader names the client of a request. It stands for a header that a gateway adds after it has authenticated the client.
 const clientHeader = "Client"
 
-// byName gives each client what is for everybody, and what is for it.
+// byName identifies the client of a request, which may see the events for everybody and its own.
 func byName(r *http.Request) (access.Identity, error) { return only(r.Header.Get(clientHeader)), nil }
 
 func only(client string) access.Identity {
@@ -23,7 +23,7 @@ func only(client string) access.Identity {
 // forOne is the topic of events that only one client may see.
 func forOne(client string) string { return "only." + client }
 
-// named returns the header of a client's requests.
+// named returns the function that makes the header of a client's requests.
 func named(client string) func(context.Context) (http.Header, error) {
 	return func(context.Context) (http.Header, error) { return http.Header{clientHeader: {client}}, nil }
 }
@@ -31,8 +31,8 @@ func named(client string) func(context.Context) (http.Header, error) {
 // errHandler ends a client whose handler has failed.
 var errHandler = errors.New("systems: the handler has failed")
 
-// again runs a worker's client until ctx is done, and again a second after a handler has failed, as
-// whoever looks after a process starts it again.
+// again runs a worker's client until ctx is done. When a handler has failed, it runs the client again a second later, as a supervisor
+// restarts a process.
 func again(ctx context.Context, run func() error) error {
 	for {
 		if err := run(); !errors.Is(err, errHandler) {
@@ -49,7 +49,7 @@ func again(ctx context.Context, run func() error) error {
 // A handler is what a client calls with the data of an event.
 type handler = func(ctx context.Context, data string) error
 
-// reports is the handler of a client that only takes note.
+// reports returns the handler of a client that only records events.
 func reports(r patterntest.Receiver) handler {
 	return func(_ context.Context, data string) error {
 		r.Event(data)
@@ -57,7 +57,7 @@ func reports(r patterntest.Receiver) handler {
 	}
 }
 
-// does is the handler of a worker.
+// does returns the handler of a worker.
 func does(w patterntest.Worker) handler {
 	return func(ctx context.Context, data string) error {
 		if w.Handle(ctx, data) != nil {

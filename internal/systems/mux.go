@@ -15,10 +15,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Mux is a service whose calls are streams of one session: what kind of call it is, and a question with its length, and an answer with
-// its kind and, unless it is a stream itself, its length. Who gives a call up resets its stream, and so does a server that cannot end an answer.
+// Mux is a service whose calls are streams of one session. A call consists of its kind, and a question with its length. An answer has a kind
+// and, unless it is a stream itself, a length. A client that gives a call up resets its stream, and so does a server that cannot finish an
+// answer.
 func Mux(*sim.Network) patterntest.Service {
-	// What happens at one instant, or a nanosecond later, goes together: otherwise the runtime decides what does.
+	// Data written at one instant, or a nanosecond later, is sent together. Otherwise the runtime would decide which data is.
 	config := mux.Config{KeepAlive: 5 * time.Second, Timeout: 5 * time.Second, Linger: 777 * time.Nanosecond}
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
@@ -29,7 +30,7 @@ func Mux(*sim.Network) patterntest.Service {
 			context.AfterFunc(ctx, func() { c.Close() })
 			return muxCaller{c}.ask
 		},
-		Detects: config.KeepAlive + config.Timeout + 100*time.Millisecond, // and a round trip
+		Detects: config.KeepAlive + config.Timeout + 100*time.Millisecond, // plus a round trip
 		Cancels: true,
 		Drains:  true,
 		Streams: &patterntest.Streams{Halves: true},
@@ -73,7 +74,7 @@ func (m muxServer) serve(ctx context.Context, h *sim.Host) error {
 	}
 }
 
-// session serves the streams of a session until that ends, or the server is asked to.
+// session serves the streams of a session until the session ends or the server has to stop.
 func (m muxServer) session(ctx context.Context, s *mux.Session) {
 	stop := context.AfterFunc(ctx, func() {
 		limit, cancel := context.WithTimeout(context.Background(), 9*time.Second)
@@ -102,7 +103,7 @@ func (m muxServer) answer(st *mux.Stream) {
 	in := bufio.NewReader(st)
 	kind, err := in.ReadByte()
 	if err != nil {
-		return // it was cut short
+		return // the stream was cut short
 	}
 	question, err := muxRead(in)
 	if err != nil {
@@ -114,7 +115,7 @@ func (m muxServer) answer(st *mux.Stream) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() { // the client says nothing more: it gives up, or closes
+	go func() { // the client sends nothing more: it gives up, or closes
 		in.ReadByte()
 		cancel()
 	}()
@@ -128,11 +129,11 @@ func (m muxServer) answer(st *mux.Stream) {
 	st.Write(muxAppend([]byte{kind}, answer))
 }
 
-// stream answers a question by a stream, and reads meanwhile what more there is of it.
+// stream answers a question by a stream, and at the same time reads the rest of the question.
 func (m muxServer) stream(st *mux.Stream, in io.Reader, question string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() { // who has said all, and gives up
+	go func() { // the client has sent everything, and gives up
 		select {
 		case <-st.Done():
 			cancel()
@@ -152,7 +153,7 @@ func (m muxServer) stream(st *mux.Stream, in io.Reader, question string) {
 	}
 }
 
-// muxParts is an answer, with its kind before it.
+// muxParts is an answer, preceded by its kind.
 type muxParts struct {
 	st    *mux.Stream
 	begun bool
@@ -212,13 +213,13 @@ func (m muxCaller) over(st *mux.Stream, r patterntest.Request) (string, error) {
 	return answer, nil
 }
 
-// streamOver takes a stream, and says meanwhile what more there is to say.
+// streamOver reads a stream, and at the same time sends the rest of the question.
 func (m muxCaller) streamOver(st *mux.Stream, r patterntest.Request) (string, error) {
 	if _, err := st.Write(muxAppend([]byte{muxStream}, r.Data)); err != nil {
 		return "", err
 	}
 	if r.More != nil {
-		go func() { // until there is no more, or nobody hears it
+		go func() { // until the question ends, or nobody reads it
 			if _, err := io.Copy(st, r.More); err == nil {
 				st.CloseWrite()
 			}

@@ -16,16 +16,14 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// PubSub is a broker of publish/subscribe and its clients, each with a durable
-// subscription of its own. Memory or disk is for the broker's log; positions are kept on
-// disk with a log on disk, and else by the broker.
+// PubSub is a publish/subscribe broker and its clients, each with its own durable subscription. log is the broker's log, in memory or on
+// disk. With a log on disk the clients keep their positions on disk; otherwise the broker keeps them.
 func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 	system, _ := pubSub(n, log, nil)
 	return system
 }
 
-// PubSubByName is PubSub with a broker that lets each client see what is for everybody and what is for it,
-// which are two subscriptions.
+// PubSubByName is PubSub with a broker that lets each client see the events for everybody and its own. These are two subscriptions.
 func PubSubByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 	system, publish := pubSub(n, log, func(_ context.Context, h pubsub.Hello) (access.Identity, error) { return only(h.Client), nil })
 	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
@@ -41,8 +39,7 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 		})
 	}
 	receive := func(ctx context.Context, c *pubsub.Client, filter, name string, gap func(why string), r patterntest.Receiver) error {
-		// The position says where to begin if the broker has forgotten: to begin with,
-		// where the subscription did.
+		// The position says where to begin if the broker has forgotten the subscription: at first, where the subscription began.
 		at := s.Load(name)
 		token := strings.ReplaceAll(name, ".", "_") // a subscription's name has no dots
 		sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: filter, Name: token, From: at})
@@ -63,7 +60,7 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 			}
 		}
 		if errors.Is(err, pubsub.ErrFenced) {
-			return nil // another has its name, and it is done
+			return nil // another client has taken its name, so this one is done
 		}
 		return err
 	}
@@ -90,11 +87,11 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 			c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}
 			defer c.Close()
 			if authenticate != nil {
-				// A broker that has forgotten tells both subscriptions, which is one gap.
+				// A broker that has forgotten reports this to both subscriptions, but it is one gap.
 				var own sync.WaitGroup
 				defer own.Wait()
 				own.Go(func() {
-					time.Sleep(time.Nanosecond) // it subscribes second
+					time.Sleep(time.Nanosecond) // the second subscription follows the first
 					receive(ctx, c, forOne(name), name+"-only", func(string) {}, r)
 				})
 			}
@@ -155,10 +152,10 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 // How workers subscribe.
 const (
 	ackWait     = 20 * time.Second
-	maxAttempts = 10 // lost connections take some
+	maxAttempts = 10 // lost connections use up some attempts
 )
 
-// work has a client take messages of a group's subscription until ctx is done.
+// work makes a client receive messages of a group's subscription until ctx is done.
 func work(ctx context.Context, c *pubsub.Client, group string, positions *patterntest.Disk[eventlog.Cursor], w patterntest.Worker) error {
 	at := positions.Load(group)
 	sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{
@@ -184,7 +181,7 @@ func work(ctx context.Context, c *pubsub.Client, group string, positions *patter
 	return err
 }
 
-// ServeBroker serves on port 4222 of h until ctx is done.
+// ServeBroker serves b on port 4222 of h until ctx is done.
 func ServeBroker(ctx context.Context, h *sim.Host, b *pubsub.Broker) error {
 	l, err := h.Listen("tcp", ":4222")
 	if err != nil {
@@ -192,7 +189,7 @@ func ServeBroker(ctx context.Context, h *sim.Host, b *pubsub.Broker) error {
 	}
 	stop := context.AfterFunc(ctx, func() { b.Close() })
 	defer stop()
-	defer b.Close() // it waits also for the other to be done
+	defer b.Close() // Close also waits for the other goroutine
 	if err := b.Serve(l); !errors.Is(err, pubsub.ErrClosed) && ctx.Err() == nil {
 		return err
 	}

@@ -17,17 +17,17 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A ReqRespKind is how calls of package reqresp are made.
+// A ReqRespKind says how calls of package reqresp are made.
 type ReqRespKind struct {
-	Line   bool          // over one connection, and not over HTTP
-	Keyed  bool          // calls have keys,
-	OnDisk bool          // which the server keeps on disk
-	Hedge  time.Duration // after how long another attempt is made beside the first; 0: never
+	Line   bool          // over one connection, instead of over HTTP
+	Keyed  bool          // calls have keys
+	OnDisk bool          // the server keeps keys on disk
+	Hedge  time.Duration // delay after which another attempt is made in parallel; 0: never
 
-	NoBudget bool // nothing bounds what a client repeats but its three attempts of a call
+	NoBudget bool // the three attempts of a call are the only limit on what a client repeats
 }
 
-// silence is after how long a connection that all calls share is given up.
+// silence is the time without data after which a client gives up the connection that all its calls share.
 const silence = 4 * time.Second
 
 // ReqResp is a server that executes calls, and its clients.
@@ -88,7 +88,7 @@ func (kind ReqRespKind) serve(ctx context.Context, h *sim.Host, app *patterntest
 	soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s.Drain(soon)
-	// The last answers are written now. A Shutdown that finds one being written looks again after a random time.
+	// The last answers are being written at this moment. If Shutdown found one being written, it would look again after a random time.
 	retry.Sleep(soon, time.Microsecond)
 	web.Shutdown(soon)
 	web.Close()
@@ -97,16 +97,16 @@ func (kind ReqRespKind) serve(ctx context.Context, h *sim.Host, app *patterntest
 	return s.Close()
 }
 
-// anyway is a store that commits although the caller has gone meanwhile: the application's effect is not in the transaction, but
-// has taken place already.
+// anyway is a store that commits even if the caller has gone in the meantime: the application's effect is not in the transaction and has
+// already happened.
 type anyway struct{ reqresp.Store }
 
 func (a anyway) Commit(ctx context.Context, key string, r reqresp.Record, now time.Time, effect reqresp.Effect) (*reqresp.Record, error) {
 	return a.Store.Commit(context.WithoutCancel(ctx), key, r, now, effect)
 }
 
-// execute has the application do what is asked. It takes effect when that returns, and what it answered is committed at that instant; what
-// becomes of an object, which is the path, is decided in the transaction.
+// execute makes the application do the work of a request. The effect happens when the application returns, and the answer is committed at
+// that instant. The fate of an object, which the path names, is decided in the transaction.
 func execute(app *patterntest.App) func(context.Context, *reqresp.Request) (reqresp.Effect, error) {
 	return func(ctx context.Context, r *reqresp.Request) (reqresp.Effect, error) {
 		if object := strings.TrimPrefix(r.Path, "/"); object != "" {

@@ -18,7 +18,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A SessionKind is where sessions are kept.
+// A SessionKind says where sessions are kept.
 type SessionKind string
 
 // The kinds.
@@ -26,11 +26,11 @@ const (
 	SessionMemory SessionKind = "memory"
 	SessionDisk   SessionKind = "disk"
 	SessionSigned SessionKind = "signed"
-	SessionShared SessionKind = "shared" // by three replicas, with a sidecar on each host: in the memory of a process that is never out of reach
+	SessionShared SessionKind = "shared" // by three replicas with a sidecar on each host, in the memory of a process that is always reachable
 )
 
-// Session is a web application that counts in each client's session what it has asked, and its clients, with cookies. What is on
-// the disk is also asked for the objects in a session: a session that ends loses them.
+// Session is a web application that counts in each client's session what the client has asked, and its clients, with cookies. If the
+// sessions are on disk, clients also ask for objects in a session, which are lost when the session ends.
 func Session(n *sim.Network, kind SessionKind) patterntest.Service {
 	jars := jars{}
 	if kind == SessionShared {
@@ -71,12 +71,12 @@ func Session(n *sim.Network, kind SessionKind) patterntest.Service {
 	}
 	if kind == SessionDisk {
 		s.State = &patterntest.State{Own: true}
-		s.Bound = 8 * 40 * time.Millisecond // two transits more: for the session
+		s.Bound = 8 * 40 * time.Millisecond // two more transits, for the session
 	}
 	return s
 }
 
-// jars are the cookies of browsers, which outlive their processes, by the names of hosts.
+// jars are the cookies of browsers, by the names of hosts. They survive the browsers' processes.
 type jars map[string]http.CookieJar
 
 func (j jars) of(h *sim.Host) http.CookieJar {
@@ -86,7 +86,8 @@ func (j jars) of(h *sim.Host) http.CookieJar {
 	return j[h.Name()]
 }
 
-// entering asks, but not before it has a session: of two requests without a cookie each would have another, and the later one's would be kept.
+// entering asks only once it has a session. Of two requests without a cookie each would get its own session, and only the later session would
+// be kept.
 func entering(c *http.Client, url string) patterntest.Ask {
 	ask, first := asking(c, url), make(chan struct{}, 1)
 	at, _ := neturl.Parse(url)
@@ -96,7 +97,7 @@ func entering(c *http.Client, url string) patterntest.Ask {
 		default:
 			select {
 			case first <- struct{}{}:
-				time.Sleep(time.Microsecond) // those who have waited go on one after the other
+				time.Sleep(time.Microsecond) // the waiting requests continue one after another
 			case <-ctx.Done():
 				return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, ctx.Err())
 			}
@@ -112,10 +113,10 @@ func entering(c *http.Client, url string) patterntest.Ask {
 	}
 }
 
-// enter is the object of a request that only wants a session.
+// enter is the object of a request that only asks for a session.
 const enter = "-"
 
-// counted has the application do what is asked, and counts it in the session.
+// counted makes the application do the work of a request, and counts the request in the session.
 func counted(app *patterntest.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch object := strings.TrimPrefix(r.URL.Path, "/"); object {
@@ -133,8 +134,8 @@ func counted(app *patterntest.App) http.Handler {
 	})
 }
 
-// changed changes an object in the session, or ends the session. Who has none is to enter first: what is asked with the cookie of a session
-// that has ended would be the only thing in a new one, each in another.
+// changed changes an object in the session, or ends the session. A client without a session must first get one. Requests with the cookie of
+// an ended session would each otherwise get a new session, with nothing else in it.
 func changed(app *patterntest.App, object string, w http.ResponseWriter, r *http.Request) {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {

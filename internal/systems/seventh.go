@@ -11,8 +11,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Seventh has a browser open streams, and a second later ask for something else. It
-// returns what became of that within an hour.
+// Seventh makes a browser open streams, and request something else a second later. It returns the result of that request within an hour.
 func Seventh(n *sim.Network, streams int, protocol *http.Protocols) error {
 	srv := &stream.Server{Log: eventlog.NewMemory(eventlog.Options{})}
 	mux := http.NewServeMux()
@@ -45,7 +44,7 @@ func Seventh(n *sim.Network, streams int, protocol *http.Protocols) error {
 	return err
 }
 
-// HTTP1 and HTTP2 are protocols without TLS.
+// HTTP1 and HTTP2 return protocols without TLS.
 func HTTP1() *http.Protocols {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)

@@ -13,13 +13,13 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// ShortPoll is a feed and clients that ask it at each interval. Options change a client.
+// ShortPoll is a feed and clients that poll it once per interval. Options change a client.
 func ShortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration, options ...func(*shortpoll.Client)) patterntest.System {
 	system, _ := shortPoll(n, log, interval, nil, nil, options...)
 	return system
 }
 
-// ShortPollByName is ShortPoll with clients that say who they are, of whom each may see what is for it.
+// ShortPollByName is ShortPoll with clients that give their names. Each may see the events for everybody and its own.
 func ShortPollByName(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration) patterntest.System {
 	system, publish := shortPoll(n, log, interval, named, byName)
 	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
@@ -65,14 +65,14 @@ func shortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), in
 		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
 			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
 		}},
-		// A poll that has just missed the event, and the next one's answer. All that came in
-		// an interval is in it, and a connection that was idle starts slowly again (RFC 5681,
-		// section 4.1): the contract's 320 kB a second are five round trips.
+		// One poll has just missed the event, and the answer of the next one brings it. That answer has everything that arrived in an
+		// interval. An idle connection starts slowly again (RFC 5681, section 4.1), so the contract's 320 kB a second take five round
+		// trips.
 		Bound: interval + patterntest.Transit + 5*2*patterntest.Transit,
 	}, publish
 }
 
-// Lasts is a job that takes so long.
+// Lasts returns a job that takes the given time.
 func Lasts(d time.Duration) func(context.Context, shortpoll.Task) ([]byte, error) {
 	return func(ctx context.Context, task shortpoll.Task) ([]byte, error) {
 		timer := time.NewTimer(d)

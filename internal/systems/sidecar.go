@@ -14,10 +14,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// besideSidecar is the key of the context's func(*sidecar.Upstream), which changes how a server's sidecar passes on.
+// besideSidecar is the key of a context's func(*sidecar.Upstream), which changes how a server's sidecar passes requests on.
 type besideSidecar struct{}
 
-// BesideSidecar is the same system with a sidecar on its server's host, through which all that is over HTTP comes in.
+// BesideSidecar returns the same system with a sidecar on its server's host. All HTTP requests to the server pass through the sidecar.
 func BesideSidecar(s patterntest.System) patterntest.System {
 	serve := s.Serve
 	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
@@ -26,19 +26,19 @@ func BesideSidecar(s patterntest.System) patterntest.System {
 	return s
 }
 
-// ServiceBesideSidecar is BesideSidecar for a service, whose clients know what they may repeat, and how long they wait.
+// ServiceBesideSidecar is BesideSidecar for a service. Its clients decide what to repeat and how long to wait.
 func ServiceBesideSidecar(s patterntest.Service) patterntest.Service {
 	serve := s.Serve
 	s.Serve = func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 		return serve(context.WithValue(ctx, besideSidecar{}, passes), h, app)
 	}
 	if s.Streams != nil {
-		s.Streams.Buffer = 8 << 20 // those of three connections
+		s.Streams.Buffer = 8 << 20 // the buffers of three connections
 	}
 	return s
 }
 
-// passes has a sidecar pass on all that comes, once.
+// passes makes a sidecar pass each request on once.
 func passes(up *sidecar.Upstream) {
 	up.MaxAttempts, up.Timeout, up.Breaker.MinRequests = 1, time.Hour, 1<<30
 	dial := up.DialContext
@@ -49,7 +49,7 @@ func passes(up *sidecar.Upstream) {
 	}
 }
 
-// serveHTTP is patterntest.ServeHTTP, behind a sidecar if there is to be one.
+// serveHTTP is patterntest.ServeHTTP, with a sidecar in front if the system has one.
 func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
 	handler = tapHandler(ctx, h, handler)
 	option, ok := ctx.Value(besideSidecar{}).(func(*sidecar.Upstream))
@@ -75,7 +75,8 @@ func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
 	return err
 }
 
-// listen returns what a server on h serves, its port 80, or what the sidecar passes on, if there is to be one, which end ends.
+// listen returns the listener for a server on h: the host's port 80, or the listener to which a sidecar passes requests on, if the system
+// has one. end ends the sidecar.
 func listen(ctx context.Context, h *sim.Host) (l net.Listener, end func(), err error) {
 	option, ok := ctx.Value(besideSidecar{}).(func(*sidecar.Upstream))
 	if !ok {
@@ -94,7 +95,7 @@ func listen(ctx context.Context, h *sim.Host) (l net.Listener, end func(), err e
 	}, nil
 }
 
-// beside is a sidecar on h for what comes from outside, which it passes on to what listens inside.
+// beside runs a sidecar on h. It passes connections from outside on to the listener inside.
 func beside(h *sim.Host, option func(*sidecar.Upstream)) (p *sidecar.Proxy, outside, inside net.Listener, err error) {
 	if outside, err = h.Listen("tcp", ":80"); err != nil {
 		return nil, nil, nil, err

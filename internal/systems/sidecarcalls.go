@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// SidecarCalls is a service of plain net/http and its clients, each side with a sidecar on its host: requests go through both. The client makes one attempt of
-// each call; its sidecar knows the servers, and makes those beyond the first. Without sidecars it has one server, and nobody repeats anything.
+// SidecarCalls is a service of plain net/http and its clients, with a sidecar on the host of each. Requests pass through both sidecars. The client makes one
+// attempt of each call. Its sidecar knows the servers, and makes the further attempts. Without sidecars there is one server, and nobody repeats anything.
 func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
 	handler := func(app *patterntest.App) http.Handler { return calls{app} }
 	if sidecars {
@@ -39,7 +39,7 @@ func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
 	}
 }
 
-// behindSidecars is a service of three replicas. asks is how a client asks its sidecar.
+// behindSidecars is a service of three replicas. asks returns how a client asks its sidecar.
 func behindSidecars(n *sim.Network, handler func(*patterntest.App) http.Handler, asks func(h *sim.Host, c *http.Client, url string) patterntest.Ask) patterntest.Service {
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
@@ -55,13 +55,13 @@ func behindSidecars(n *sim.Network, handler func(*patterntest.App) http.Handler,
 			}
 			return asks(h, c, "http://"+to+"/")
 		},
-		Cancels: true, Drains: true, Replicas: 3, Streams: &patterntest.Streams{Halves: true, Buffer: 8 << 20}, // those of three connections
+		Cancels: true, Drains: true, Replicas: 3, Streams: &patterntest.Streams{Halves: true, Buffer: 8 << 20}, // the buffers of three connections
 		Retries: &patterntest.Retries{Percent: 10, Burst: 3},
-		Bound:   10 * 40 * time.Millisecond, // a server that refuses connections first, and then the same as without
+		Bound:   10 * 40 * time.Millisecond, // at first a server that refuses connections, then the same as without sidecars
 	}
 }
 
-// outbound runs the sidecar of a client, and returns its address.
+// outbound runs the sidecar of a client, and returns the sidecar's address.
 func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string, c *http.Client) (address string, err error) {
 	l, err := h.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,8 +70,8 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 	up := &sidecar.Upstream{
 		Name: "server", DialContext: narrow(h), Budget: &retry.Budget{Every: 24 * time.Hour}, Timeout: time.Hour,
 		MaxAttempts: 3, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
-		// A server that is gone, or frozen, is found out by its health, one that has become slow by the calls that it does not answer in time, of which
-		// there are few: whoever has fewer under way is chosen.
+		// Health checks detect a server that is gone or frozen. The few calls that it does not answer in time reveal a server that has become slow: the
+		// sidecar chooses the server with the fewest calls in progress.
 		Health:  sidecar.Health{Path: "/healthz", Interval: time.Second, Timeout: 500 * time.Millisecond, Down: 2},
 		Outlier: sidecar.Outlier{Interval: 2 * time.Second, MinRequests: 1, MinReplicas: 2, FailurePercent: 50, MaxPercent: 34},
 	}
@@ -82,13 +82,14 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 	go p.Serve(l)
 	context.AfterFunc(ctx, func() {
 		c.CloseIdleConnections()
-		time.Sleep(time.Millisecond) // the sidecar is the last to end
+		time.Sleep(time.Millisecond) // the sidecar ends last
 		p.Close()
 	})
 	return l.Addr().String(), nil
 }
 
-// narrow dials from h. Sockets take little that is not read, so that a stream that its caller does not take waits at its server.
+// narrow returns a function that dials from h. Its sockets buffer little unread data, so a stream that its caller does not read waits at
+// its server.
 func narrow(h *sim.Host) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := h.DialContext(ctx, network, address)
@@ -103,7 +104,7 @@ func takesLittle(conn net.Conn) {
 	}
 }
 
-// serveCalls serves behind a sidecar until ctx is done, and then finishes what has begun.
+// serveCalls serves with a sidecar in front until ctx is done, and then finishes the requests in progress.
 func serveCalls(ctx context.Context, h *sim.Host, app http.Handler) error {
 	outside, err := h.Listen("tcp", ":80")
 	if err != nil {
@@ -124,14 +125,14 @@ func serveCalls(ctx context.Context, h *sim.Host, app http.Handler) error {
 	<-ctx.Done()
 	soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	p.Drain(soon) // then nothing is under way behind it either
+	p.Drain(soon) // afterwards the server has no request in progress either
 	p.Close()
 	web.Close()
 	ended.Wait()
 	return nil
 }
 
-// withHealth answers whoever asks for the server's health.
+// withHealth answers checks of the server's health.
 func withHealth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/healthz" {
@@ -140,7 +141,7 @@ func withHealth(next http.Handler) http.Handler {
 	})
 }
 
-// calls has the application do what is asked.
+// calls makes the application do the work of requests.
 type calls struct{ app *patterntest.App }
 
 func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -167,10 +168,10 @@ func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// streamHeader is a header of requests that a stream answers: how much of the body is the beginning of the question.
+// streamHeader is a header of requests that a stream answers. It says how many bytes of the body are the beginning of the question.
 const streamHeader = "Stream"
 
-// stream answers by a stream, and ends the connection if that cannot be whole.
+// stream answers by a stream, and ends the connection if the stream cannot be complete.
 func (s calls) stream(w http.ResponseWriter, r *http.Request, length int) {
 	out := flowing{w, http.NewResponseController(w)}
 	out.ResponseController.EnableFullDuplex()
@@ -180,7 +181,7 @@ func (s calls) stream(w http.ResponseWriter, r *http.Request, length int) {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	// A Write that waits does not hear that its caller has gone.
+	// A Write that waits does not notice that its caller has gone.
 	defer context.AfterFunc(ctx, func() { out.SetWriteDeadline(time.Now()) })()
 	switch err := s.app.Stream(ctx, string(data), readAhead(ctx, r.Body, cancel), out); {
 	case errors.As(err, new(*patterntest.Refusal)):
@@ -191,12 +192,12 @@ func (s calls) stream(w http.ResponseWriter, r *http.Request, length int) {
 	}
 }
 
-// An ahead reads up to 1 MiB more of a body than it is asked for, and calls gone if that fails: package http tells a handler that its
-// caller has gone only when the body has been read to its end, and one that works before it reads would go on for nobody.
+// An ahead reads up to 1 MiB of a body in advance, and calls gone if reading fails. Package http tells a handler that its caller has gone
+// only after the whole body was read. A handler that works before it reads the body would otherwise work for nobody.
 type ahead struct {
 	parts chan []byte
-	part  []byte // what is left of the one that is read
-	err   error  // behind the last
+	part  []byte // the rest of the part being read
+	err   error  // the error after the last part
 }
 
 func readAhead(ctx context.Context, body io.Reader, gone func()) *ahead {
@@ -238,7 +239,7 @@ func (a *ahead) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// flowing sends at once what is written.
+// flowing sends data as soon as it is written.
 type flowing struct {
 	http.ResponseWriter
 	*http.ResponseController
@@ -252,7 +253,7 @@ func (f flowing) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// asking asks by POST, once.
+// asking makes one POST request for each question.
 func asking(c *http.Client, url string) patterntest.Ask {
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+r.Object, strings.NewReader(r.Data))
@@ -260,7 +261,7 @@ func asking(c *http.Client, url string) patterntest.Ask {
 			return "", err
 		}
 		if at, ok := ctx.Deadline(); ok {
-			// A little less than is left, so that the answer that it was too late is not itself too late.
+			// A little less than the time left, so that the answer that it was too late does not itself arrive too late.
 			req.Header.Set("Request-Timeout", strconv.FormatInt(max(time.Until(at).Milliseconds()-1, 0), 10))
 		}
 		if r.Into != nil {
@@ -279,15 +280,15 @@ func asking(c *http.Client, url string) patterntest.Ask {
 		if r.Into != nil && resp.StatusCode == http.StatusOK {
 			_, err := io.Copy(r.Into, resp.Body)
 			if ctx.Err() != nil {
-				// net/http is told at this instant, too, that nobody waits. Were the body closed before it has hung up, the client of
-				// Go 1.27 would read on for 50 ms, to use the connection again.
+				// net/http also learns at this instant that nobody waits. If the body were closed before net/http had ended the request,
+				// the client of Go 1.27 would read on for 50 ms to keep the connection usable.
 				time.Sleep(time.Nanosecond)
 			}
 			return "", err
 		}
 		answer, err := io.ReadAll(resp.Body)
 		switch {
-		case resp.Header.Get("Call-Outcome") == "not-executed", resp.StatusCode == http.StatusUnauthorized: // whose session has ended meanwhile
+		case resp.Header.Get("Call-Outcome") == "not-executed", resp.StatusCode == http.StatusUnauthorized: // the client's session has ended in the meantime
 			return "", fmt.Errorf("%w: %s: %s", patterntest.ErrNotExecuted, resp.Status, answer)
 		case resp.StatusCode != http.StatusOK:
 			return "", fmt.Errorf("%s: %s", resp.Status, answer)

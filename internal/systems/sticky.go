@@ -17,10 +17,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// SessionSticky is the application of Session on three replicas, each with sessions of its own in memory, and a router on each client's host that
-// passes its requests on to the same one. Whether a replica works it finds out by asking, and not by what becomes of
-// requests: one that is only slow keeps its clients. A client whose replica is gone gets another one, and a new session; hence objects in sessions
-// are not what such a service could promise, nor does it.
+// SessionSticky is the application of Session on three replicas, each with its own sessions in memory. A router on each client's host passes the
+// client's requests on to the same replica every time. The router checks whether a replica works by health requests, and not by the outcome of the
+// client's requests, so a replica that is only slow keeps its clients. A client whose replica is gone gets another one and a new session. Such a
+// service cannot promise to keep objects in sessions, and does not.
 func SessionSticky(*sim.Network) patterntest.Service {
 	jars := jars{}
 	return patterntest.Service{
@@ -58,7 +58,7 @@ func stickyRouter(ctx context.Context, h *sim.Host, servers []string) (address s
 		r.to[name] = &httputil.ReverseProxy{
 			Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }, Transport: transport, ErrorLog: log.New(io.Discard, "", 0),
 		}
-		time.AfterFunc(time.Duration(i+1)*time.Millisecond, func() { r.watch(ctx, h, name, transport) }) // one after the other
+		time.AfterFunc(time.Duration(i+1)*time.Millisecond, func() { r.watch(ctx, h, name, transport) }) // one after another
 	}
 	b := &session.Sticky{Insecure: true, Replicas: r.alive, To: func(name string) http.Handler { return r.to[name] }}
 	srv := &http.Server{Handler: b.Handler(), ErrorLog: log.New(io.Discard, "", 0)}
@@ -67,23 +67,24 @@ func stickyRouter(ctx context.Context, h *sim.Host, servers []string) (address s
 	return l.Addr().String(), nil
 }
 
-// replicas are those of which a router knows.
+// replicas are the replicas that a router knows.
 type replicas struct {
 	all []string
 	to  map[string]*httputil.ReverseProxy
 
 	mu   sync.Mutex
-	down map[string]int // how often in a row they have not answered
+	down map[string]int // how many times in a row a replica has not answered
 }
 
-// alive returns those that have answered of late.
+// alive returns the replicas that have answered recently.
 func (r *replicas) alive() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(r.all), func(name string) bool { return r.down[name] >= 2 })
 }
 
-// watch asks a replica every second whether it works, over a connection of its own, until ctx is done. Those of one that does not are not used again.
+// watch asks a replica every second whether it works, over a separate connection, until ctx is done. If the replica does not work, its other
+// connections are not used again.
 func (r *replicas) watch(ctx context.Context, h *sim.Host, name string, others *http.Transport) {
 	c := h.HTTPClient()
 	c.Timeout = 500 * time.Millisecond

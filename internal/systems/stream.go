@@ -17,7 +17,7 @@ func Stream(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 	return StreamAs(stream.SSE)(n, log)
 }
 
-// StreamAs is Stream in one of the encodings.
+// StreamAs is Stream with the given encoding.
 func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
 	return func(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 		system, _ := streaming(n, log, encoding, nil, nil)
@@ -25,7 +25,7 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 	}
 }
 
-// StreamByName is Stream with clients that say who they are, of whom each may see what is for it.
+// StreamByName is Stream with clients that give their names. Each may see the events for everybody and its own.
 func StreamByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 	system, publish := streaming(n, log, stream.SSE, named, byName)
 	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
@@ -86,7 +86,7 @@ func streaming(n *sim.Network, log func(folder string) (eventlog.Log, error), en
 	}, publish
 }
 
-// storeID is store with a cursor in text.
+// storeID is store for a cursor that is text.
 func (s *service[T]) storeID(client, id string) error {
 	c, err := eventlog.ParseCursor(id)
 	if err == nil {

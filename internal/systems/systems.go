@@ -1,6 +1,5 @@
-// Package systems has the systems that this project puts to the contract, into scenarios
-// and into the comparison: a server and a client of each pattern, as a service would put
-// them together.
+// Package systems contains the systems that this project uses with the contract, in scenarios and in the comparison. Each is a server and a
+// client of a pattern, put together as a service would.
 package systems
 
 import (
@@ -22,14 +21,13 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A service is a server that may be down, and the positions that its clients have on
-// their disks.
+// A service is a server that may be down, and the positions that its clients keep on their disks.
 type service[T any] struct {
 	patterntest.Current[T]
 	patterntest.Disk[eventlog.Cursor]
 }
 
-// run makes a server of a log and serves it until ctx is done.
+// run makes a server for a log and serves it until ctx is done.
 func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.Log, error), start func(eventlog.Log) (T, http.Handler, error)) error {
 	l, err := log()
 	if err != nil {
@@ -47,24 +45,23 @@ func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.
 	return serveHTTP(ctx, h, handler)
 }
 
-// LongPoll is a feed and its clients. Memory or disk is for the server's log. Options
-// change the feed.
+// LongPoll is a feed and its clients. log is the server's log, in memory or on disk. Options change the feed.
 func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Server)) patterntest.System {
 	system, _ := longPoll(n, log, nil, options...)
 	return system
 }
 
-// LongPollByName is LongPoll with clients that say who they are, of whom each may see what is for it.
+// LongPollByName is LongPoll with clients that give their names. Each may see the events for everybody and its own.
 func LongPollByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 	system, publish := longPoll(n, log, named, func(f *longpoll.Server) { f.Authenticate = byName })
 	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
 	return system
 }
 
-// A publisher publishes under a topic.
+// A publisher publishes data under a topic.
 type publisher func(topic, data string) error
 
-// headers are those of a client's requests; nil: none.
+// headers returns the header function for a client's requests; nil: no header.
 type headers func(client string) func(context.Context) (http.Header, error)
 
 func (h headers) of(client string) func(context.Context) (http.Header, error) {
@@ -112,12 +109,11 @@ func longPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), hea
 		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
 			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
 		}},
-		Bound: time.Second, // the token bucket lets ten polls a second through
+		Bound: time.Second, // the token bucket admits ten polls a second
 	}, publish
 }
 
-// handle hands over what a poll brought, and stores how far a client has come: behind each event, since
-// its handler may fail.
+// handle passes on the events of a poll, and stores the client's position after each event, because its handler may fail.
 func (s *service[T]) handle(ctx context.Context, client string, events []eventlog.Entry, cursor eventlog.Cursor, handle handler) error {
 	for _, e := range events {
 		if err := handle(ctx, string(e.Data)); err != nil {
@@ -134,9 +130,9 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 	return pushing(n, log, func(*push.Server) {})
 }
 
-// PushConflating is Push with a server that may leave out a value for which it has a newer one.
+// PushConflating is Push with a server that may leave out a value if it has a newer one.
 func PushConflating(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-	var keys patterntest.Disk[string] // by data, in which a real service would look
+	var keys patterntest.Disk[string] // keys by data; a real service would look into the data
 	var others atomic.Int64
 	s := pushing(n, log, func(srv *push.Server) {
 		srv.Slow = push.Coalesce
@@ -144,7 +140,7 @@ func PushConflating(n *sim.Network, log func(folder string) (eventlog.Log, error
 			if key := keys.Load(string(data)); key != "" {
 				return key
 			}
-			return fmt.Sprint("event ", others.Add(1)) // replaces nothing
+			return fmt.Sprint("event ", others.Add(1)) // replaces no other value
 		}
 	})
 	s.PublishKey = func(key, data string) error {
@@ -187,7 +183,7 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error), opti
 			return nil
 		})
 		if errors.Is(err, push.ErrFenced) {
-			return nil // another has its name, and it is done
+			return nil // another client has taken its name, so this one is done
 		}
 		return err
 	}
@@ -217,20 +213,20 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error), opti
 	}
 }
 
-// TrustEverybody lets a client be who it says, and receive the news.
+// TrustEverybody accepts any name that a client gives, and lets the client receive the news.
 func TrustEverybody(r *http.Request) (access.Identity, error) {
 	return access.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
 }
 
-// InMemory is a log that a restart forgets.
+// InMemory returns a log that a restart loses.
 func InMemory(string) (eventlog.Log, error) { return eventlog.NewMemory(eventlog.Options{}), nil }
 
-// OnDisk is a log in a server's folder. A system with it is [Durable].
+// OnDisk returns a log in a server's folder. A system with such a log is [Durable].
 func OnDisk(folder string) (eventlog.Log, error) {
 	return eventlog.OpenDisk(filepath.Join(folder, "log"), eventlog.Options{})
 }
 
-// Durable is a system whose server keeps its log over restarts.
+// Durable marks a system whose server keeps its log over restarts.
 func Durable(s patterntest.System) patterntest.System {
 	s.Durable = true
 	return s

@@ -8,8 +8,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Tap looks at what goes over HTTP in a system or service: at its clients, and at its servers behind any sidecar. What it returns is used in place of
-// what it was given.
+// A Tap observes the HTTP traffic of a system or service, at its clients and at its servers (inside any sidecar). Its methods return replacements for
+// their arguments.
 type Tap interface {
 	Client(h *sim.Host, next http.RoundTripper) http.RoundTripper
 	Server(h *sim.Host, next http.Handler) http.Handler
@@ -17,7 +17,7 @@ type Tap interface {
 
 type tapped struct{}
 
-// Tapped is the same system with a tap.
+// Tapped returns the same system with a tap.
 func Tapped(s patterntest.System, tap Tap) patterntest.System {
 	serve, receive := s.Serve, s.Receive
 	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
@@ -36,7 +36,7 @@ func Tapped(s patterntest.System, tap Tap) patterntest.System {
 	return s
 }
 
-// TappedService is the same service with a tap.
+// TappedService returns the same service with a tap.
 func TappedService(s patterntest.Service, tap Tap) patterntest.Service {
 	serve, client := s.Serve, s.Client
 	s.Serve = func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
@@ -48,7 +48,7 @@ func TappedService(s patterntest.Service, tap Tap) patterntest.Service {
 	return s
 }
 
-// httpClient is an HTTP client on h, with the tap if there is one.
+// httpClient returns an HTTP client on h, with the tap if there is one.
 func httpClient(ctx context.Context, h *sim.Host) *http.Client {
 	c := h.HTTPClient()
 	if tap, ok := ctx.Value(tapped{}).(Tap); ok {
@@ -57,7 +57,7 @@ func httpClient(ctx context.Context, h *sim.Host) *http.Client {
 	return c
 }
 
-// tapHandler is a handler on h, with the tap if there is one.
+// tapHandler returns a handler on h, with the tap if there is one.
 func tapHandler(ctx context.Context, h *sim.Host, next http.Handler) http.Handler {
 	if tap, ok := ctx.Value(tapped{}).(Tap); ok {
 		return tap.Server(h, next)
