@@ -47,7 +47,7 @@ func counting(n *sim.Network, loss netem.LossModel, count *atomic.Int64) error {
 	return nil
 }
 
-// What must always hold is looked at as soon as the program has done something with what came, at that instant.
+// Conditions that must always hold are checked as soon as the program has processed what arrived, at the same instant.
 func TestAlwaysLooksAtOnce(t *testing.T) {
 	var count atomic.Int64
 	var looked atomic.Int64 // last
@@ -90,7 +90,7 @@ func TestAlwaysChangesNothing(t *testing.T) {
 	require.Len(t, traces, 1)
 }
 
-// At the end all is looked at once more.
+// All conditions are checked once more at the end.
 func TestAlwaysLooksAtTheEnd(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		n.Always("not yet a minute", func() error {
@@ -115,7 +115,7 @@ func TestMisuseOfAlways(t *testing.T) {
 	require.PanicsWithValue(t, `sim: Always("x"): the network is on the wall clock; it must be that of a test`, func() { n.Always("x", func() error { return nil }) })
 }
 
-// What a network consists of can be asked for.
+// A program can list the parts of a network.
 func TestHostsAndLinks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		require.Empty(t, n.Hosts())

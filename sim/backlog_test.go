@@ -16,8 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A backlog of n lets n + 1 connections wait, as measured on Linux 6.18 for 0, 1 and 4;
-// the next attempt hears nothing.
+// A backlog of n lets n + 1 connections wait, as measured on Linux 6.18 for 0, 1 and 4. The next attempt gets no answer.
 func TestAcceptBacklog(t *testing.T) {
 	for _, row := range []struct{ config, backlog int }{{-1, 0}, {1, 1}, {4, 4}, {0, 4096}} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -41,7 +40,7 @@ func TestAcceptBacklog(t *testing.T) {
 	}
 }
 
-// The backlog is the host's when it listens: SetTCP afterwards does not change it.
+// The host's backlog at the time of Listen counts. A later SetTCP does not change it.
 func TestAcceptBacklogIsThatOfListen(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -54,9 +53,9 @@ func TestAcceptBacklogIsThatOfListen(t *testing.T) {
 	})
 }
 
-// Two handshakes pass a queue with room for one: both SYNs find it open, and of the last
-// acknowledgements the second finds it full. It is ignored, or answered by RST if the host
-// is set so (tcp_abort_on_overflow). A SYN to a full queue is ignored in both cases.
+// Two handshakes meet a queue with room for one. Both SYNs find it open, but the second of the final acknowledgements finds it full. That
+// acknowledgement is ignored, or answered by RST if the host is configured so (tcp_abort_on_overflow). A SYN to a full queue is ignored in
+// both cases.
 func TestHandshakeThatEndsAtAFullQueue(t *testing.T) {
 	for _, abort := range []bool{false, true} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -71,7 +71,7 @@ func addrsOf(t *testing.T, h *sim.Host, name string) []string {
 	return addrs
 }
 
-// With a hash the clients of a backend that goes are spread, and no other moves.
+// With a hash, the clients of a backend that disappears are spread over the others, and no other client moves.
 func TestABalancerThatHashes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Hash: true, Tracking: sim.Tracking{Closing: time.Second}})
@@ -107,7 +107,7 @@ func TestABalancerThatHashes(t *testing.T) {
 	})
 }
 
-// A dead backend keeps its share until as many checks as it takes have failed.
+// A dead backend keeps its share until the configured number of checks have failed.
 func TestABalancerChecksItsBackends(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Check: sim.HealthCheck{Every: 10 * time.Second, Timeout: 2 * time.Second, Down: 2, Up: 3}})
@@ -150,7 +150,7 @@ func TestABalancerChecksItsBackends(t *testing.T) {
 	})
 }
 
-// Draining: no new connections at once, and the end of the old ones when its time is over.
+// From the start of a drain, a backend gets no new connections. Its old ones end when the drain's time is over.
 func TestABalancerDrains(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.AWSNetworkLB})
@@ -172,7 +172,7 @@ func TestABalancerDrains(t *testing.T) {
 	})
 }
 
-// A drain that ends before its time has come leaves alone what is open.
+// A drain that is ended before its time leaves open connections alone.
 func TestADrainThatEndsEarly(t *testing.T) {
 	for name, drain := range map[string]func(n *sim.Network, lb *sim.Balancer){
 		"the fault": func(n *sim.Network, lb *sim.Balancer) {
@@ -256,7 +256,7 @@ func TestChecksCountInARow(t *testing.T) {
 	})
 }
 
-// An answer that comes after its check has failed says nothing, nor does what comes to the port of a check from elsewhere.
+// An answer that arrives after its check has failed is ignored, and so is a packet from elsewhere to the port of a check.
 func TestChecksThatAreLate(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb, a := n.Host("client"), n.Router("lb"), n.Host("a")
@@ -301,7 +301,7 @@ func TestIdleTimeoutsOfClouds(t *testing.T) {
 	}
 }
 
-// A cap for each client: the seventh attempt is refused, another client's is not.
+// A cap applies to each client: the seventh attempt is refused, and another client's is not.
 func TestACapForEachClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.Tracking{PerClient: 6, Closing: time.Second}})
@@ -348,7 +348,7 @@ func TestMisuseOfBalancers(t *testing.T) {
 	})
 }
 
-// A partition is between hosts, whichever addresses the packets between them have.
+// A partition is between hosts, whatever addresses the packets between them carry.
 func TestAPartitionWithABoxBetween(t *testing.T) {
 	for _, row := range []struct {
 		name    string

@@ -115,7 +115,7 @@ func TestBreakages(t *testing.T) {
 	}
 }
 
-// A host that crashes sends nothing more, though it had more to send at the same instant.
+// A host that crashes sends nothing more, even if it had more to send at the same instant.
 func TestACrashingHostIsSilentAtOnce(t *testing.T) {
 	for _, row := range []struct {
 		what sim.Breakage

@@ -81,7 +81,7 @@ func TestChartOfAnyEvents(t *testing.T) {
 	}
 }
 
-// Whoever sent the last packet, a host has its column.
+// The order of the columns does not depend on which host sent the last packet.
 func TestChartColumnsHaveAnOrder(t *testing.T) {
 	head := func(chart string) string { return strings.Split(chart, "\n")[2] }
 	forth, back := head(drawn([]byte{0, 1, 2})), head(drawn([]byte{0, 2, 1}))
@@ -189,8 +189,7 @@ func TestChartOfNotesWithoutHosts(t *testing.T) {
 	}
 }
 
-// Thousands of keep-alives do not push out what happened before them, and those that get
-// no answer are shown.
+// Thousands of keep-alives do not displace earlier events, and unanswered keep-alives are shown.
 func TestChartFoldsKeepAlives(t *testing.T) {
 	err := Try(t, func(n *Network) error {
 		a, b := n.Host("a"), n.Host("b")
@@ -252,7 +251,7 @@ func TestRecordsAroundTheOldestKept(t *testing.T) {
 	})
 }
 
-// A link that is configured while the test sets itself up is no fault that would need half of the chart.
+// A link that is configured while the test sets itself up is not a fault, and must not take up half of the chart.
 func TestChartTakesNoSetupForAFault(t *testing.T) {
 	for _, setUp := range []bool{true, false} {
 		failure := Try(t, func(n *Network) error {

@@ -44,7 +44,7 @@ func TestFlap(t *testing.T) {
 	})
 }
 
-// A part that was injected by itself lasts for that time, whatever the fault that is made of it does.
+// A part that was injected separately lasts for its own time, whatever the composite fault does.
 func TestPartsThatWereInjectedByThemselves(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		down := sim.Down(n.Link(n.Host("a"), n.Host("b"), netem.Config{}))
@@ -65,7 +65,7 @@ func TestPartsThatWereInjectedByThemselves(t *testing.T) {
 	})
 }
 
-// Of faults that are swizzled each begins in the first half and ends in the second, in orders that follow from the seed.
+// Each of the swizzled faults begins in the first half and ends in the second, in orders that follow from the seed.
 func TestSwizzle(t *testing.T) {
 	orders := map[string]bool{}
 	for seed := range uint64(6) {

@@ -26,7 +26,7 @@ func onPair(t *testing.T, f func(s *stage, c, peer *sim.TCPConn)) {
 	})
 }
 
-// Either side may end its own stream and go on reading.
+// Either side may end its own stream and continue to read.
 func TestHalfClose(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.Write([]byte("question"))
@@ -46,7 +46,7 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
-// What was written before Close arrives, though nobody waits for it.
+// Data written before Close arrives, although nobody waits for it.
 func TestCloseDelivers(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		data := make([]byte, 100_000)
@@ -74,7 +74,7 @@ func TestLingerZeroThrowsAway(t *testing.T) {
 	})
 }
 
-// With a linger time Close returns when the peer has acknowledged all, or after that time.
+// With a linger time, Close returns when the peer has acknowledged everything, or after that time.
 func TestLingerWaits(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.SetLinger(5)
@@ -121,7 +121,7 @@ func TestLingerWaits(t *testing.T) {
 	})
 }
 
-// Data that a program leaves unread tells the peer that it was lost.
+// If a program closes a connection with unread data, the peer learns that the data was lost.
 func TestCloseWithUnreadDataResets(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.Write([]byte("unread"))
@@ -133,7 +133,7 @@ func TestCloseWithUnreadDataResets(t *testing.T) {
 	})
 }
 
-// What had arrived before a reset can still be read.
+// Data that arrived before a reset can still be read.
 func TestResetLeavesWhatCameBefore(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		peer.Write([]byte("last words"))

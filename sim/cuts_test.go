@@ -23,7 +23,7 @@ func hostsOf(n *sim.Network, names string) (hs []*sim.Host) {
 	return hs
 }
 
-// The shapes of partitions, as the pairs that still reach each other.
+// The shapes of partitions, as the pairs of hosts that still reach each other.
 func TestShapesOfPartitions(t *testing.T) {
 	seedsOfItsOwn(t) // the drawn order is that of seed 1
 	for _, row := range []struct {
@@ -85,7 +85,7 @@ func TestShapesOfPartitions(t *testing.T) {
 	}
 }
 
-// In a ring of any size each host reaches a majority, and no two reach the same.
+// In a ring of any size each host reaches a majority, and no two hosts reach the same one.
 func TestRingsOfMajorities(t *testing.T) {
 	n := sim.New()
 	defer n.Close()
@@ -200,8 +200,8 @@ func unreachability(err error) string {
 	return ""
 }
 
-// A partition of one direction that is for new connections is a firewall: who is behind it connects to others, and not they
-// to him.
+// A partition of one direction that affects only new connections is a firewall: the hosts inside can connect to others, but not the other
+// way round.
 func TestPartitionOfOneDirectionForNewConnections(t *testing.T) {
 	onRig(t, func(r *rig) {
 		t := r.t

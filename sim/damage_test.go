@@ -59,8 +59,7 @@ func TestDamagedDatagrams(t *testing.T) {
 	}
 }
 
-// A stream of TCP that passes damaged bytes is as long as what was sent, and no shorter for what
-// was cut off: that is sent again.
+// A TCP stream that passes damaged bytes has the length of what was sent. Bytes that were cut off are sent again.
 func TestDamagedStream(t *testing.T) {
 	sent := make([]byte, 300_000)
 	for _, row := range []struct {

@@ -104,8 +104,8 @@ func TestDialerErrors(t *testing.T) {
 	})
 }
 
-// A port with an address in use by any socket of the host, but for those of other
-// addresses: as Linux answers bind(2) without SO_REUSEADDR.
+// A port and address that any socket of the host uses is in use, but not for other addresses: Linux answers bind(2) without SO_REUSEADDR in
+// the same way.
 func TestDialerPortInUse(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -166,7 +166,7 @@ func portText(a net.Addr) string {
 	return port
 }
 
-// Ports that a program listens on, or has bound, are none that the host chooses for a dial.
+// For a dial, the host does not choose ports on which a program listens, or which it has bound.
 func TestEphemeralPortsLeaveOutListeners(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

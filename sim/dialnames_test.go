@@ -18,7 +18,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A dial asks the name server, and takes the time that this takes.
+// A dial asks the name server, and takes as long as the answer takes.
 func TestDialsAskTheNameServer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
@@ -205,7 +205,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// Look-ups of one instant, over UDP and TCP, are the same packets in each run.
+// Look-ups at one instant, over UDP and TCP, are the same packets in each run.
 func TestNameServersReplay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want string

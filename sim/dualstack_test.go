@@ -43,8 +43,8 @@ var dualUntimed = map[string]string{
 	"added again, what was written": "the kernel sends what it could not send at first by its timer for probes, of 200 ms, and not by that for lost tails",
 }
 
-// In each situation of two families in which package net was observed on a real kernel the simulated network
-// does the same: addresses as they are printed and as long as they are, what each end sees, errors and times.
+// In each situation with two address families in which package net was observed on a real kernel, the simulated network does the same: the
+// text and length of addresses, what each end sees, errors and times.
 func TestDualStackIsThatOfTheKernel(t *testing.T) {
 	data, err := os.ReadFile("testdata/ipv6.json")
 	require.NoError(t, err)

@@ -82,9 +82,8 @@ var untimed = map[string]string{
 	"dns_timeout": "the number of name servers in /etc/resolv.conf counts",
 }
 
-// In each situation in which the real network was observed the simulated one returns
-// the same: the same chain of errors with the same fields, the same count of bytes,
-// after the same time.
+// In each situation in which the real network was observed, the simulated one returns the same: the same chain of errors with the same
+// fields, and the same number of bytes, after the same time.
 func TestErrorsAreThoseOfTheKernel(t *testing.T) {
 	want := kernel(t)
 	got := situations(t)
@@ -219,8 +218,7 @@ func TestErrorsNameTheNetwork(t *testing.T) {
 	}
 }
 
-// The errors of package net that no program can name must stay alike: this fails when
-// a Go release changes them.
+// The errors of package net that no program can name must stay the same. This fails when a Go release changes them.
 func TestHiddenErrorsOfPackageNet(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
