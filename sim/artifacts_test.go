@@ -221,7 +221,7 @@ func TestWhatLeavesNoFolder(t *testing.T) {
 	require.Contains(t, readFile(t, folder, "result.json"), `"failed": false`)
 }
 
-// What is recorded for the folder changes nothing of what happens.
+// Recording for the folder does not change anything that happens.
 func TestAFilmChangesNoTrace(t *testing.T) {
 	with, _ := leftBy(t)
 	without, _ := outputOf(t, "TestVictimWithArtifacts")
@@ -230,7 +230,7 @@ func TestAFilmChangesNoTrace(t *testing.T) {
 	require.Equal(t, hash.FindString(without), hash.FindString(with))
 }
 
-// A folder of an earlier run has nothing of it left.
+// A run removes the files of an earlier run from its folder, but no other files.
 func TestAFolderIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "sim", "TestVictimWithArtifacts", "seed-1")

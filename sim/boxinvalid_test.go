@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A box looks at checksums (net.netfilter.nf_conntrack_checksum): what a link has damaged changes nothing that it remembers, begins no connection, and is
-// answered by none. So Linux 6.18 did.
+// A box checks checksums (net.netfilter.nf_conntrack_checksum). A packet that a link has damaged changes nothing in the box's memory, begins no
+// connection, and gets no answer. Linux 6.18 behaves the same.
 func TestABoxFindsBitErrors(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -147,8 +147,8 @@ func TestABoxFindsBitErrorsInWhatIsForItself(t *testing.T) {
 	}
 }
 
-// Without a rule that drops them Linux sends segments on that do not fit their connection, as they came, and answers those for an address of its own by
-// RST: so Linux 6.18 did with a masquerading rule alone, and with rules for what is new.
+// Without a rule that drops them, Linux forwards segments that do not fit their connection unchanged, and answers segments for an address of its own by
+// RST. Linux 6.18 did so with a masquerading rule alone, and with rules for new connections.
 func TestStraysThatPass(t *testing.T) {
 	far := func(s *tcp.Segment) { s.Seq = 1_000_000 } // its acknowledgement is right
 	old := func(flags tcp.Flags) func(s *tcp.Segment) {

@@ -42,7 +42,7 @@ func detour(mu *sync.Mutex) {
 	mu.Unlock()
 }
 
-// Where two runs of one trace part, the report says at which place in the program.
+// Where two runs with the same trace diverge, the report names the place in the program.
 func TestReportOfAnotherOrder(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimOtherOrder", "SQUALL_CHECK=1")
@@ -91,7 +91,7 @@ func TestRealTimeDoesNotChangeTheOrder(t *testing.T) {
 	require.Equal(t, first, run())
 }
 
-// In a test the schedule so far is told as the report of a failure does; there is none elsewhere.
+// In a test, the program can print the schedule so far in the form of a failure's report. Elsewhere there is no schedule.
 func TestInterleaving(t *testing.T) {
 	var outside *sim.Network
 	var one, other string

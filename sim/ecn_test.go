@@ -102,8 +102,8 @@ func TestECNIsNotForRetransmissions(t *testing.T) {
 	})
 }
 
-// One mark, as Linux 6.18 answers it: what has it is acknowledged at once, and so is all that follows, each with an
-// echo until the sender says on its next new data that it has reduced its window. It does so once, and sends nothing again.
+// The answer to one mark, as Linux 6.18 gives it. The marked segment is acknowledged at once, and so is every following one, each with an
+// echo, until the sender's next new data says that it has reduced its window. The sender reduces it once, and sends nothing again.
 func TestECNMarkIsAnsweredOnce(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")

@@ -56,7 +56,7 @@ func everyFault(n *sim.Network, link *sim.Link, client, server *sim.Host, r *sim
 	}
 }
 
-// What is over has left nothing behind that a packet would have to be compared with.
+// A fault that is over leaves nothing behind with which each packet would have to be compared.
 func TestFaultsThatAreOverLeaveNothing(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
