@@ -12,6 +12,7 @@ type Pipe struct {
 	duplicate threshold
 	reorder   threshold
 	corrupt   threshold
+	steady    bool // cfg only delays and sends at a Rate
 	perfect   bool // cfg only delays
 	byRate    bool // packets leave as Rate alone says
 
@@ -82,8 +83,9 @@ func (p *Pipe) configure(cfg Config) error {
 	p.corrupt = thresholdOf(cfg.Corrupt)
 	p.line.setRate(cfg.Rate)
 	p.byRate = cfg.ratePlain()
-	p.perfect = cfg.Jitter == 0 && cfg.Distribution == nil && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
-		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Limit == 0 && p.byRate && cfg.Rate == 0
+	p.steady = cfg.Jitter == 0 && cfg.Distribution == nil && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
+		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Limit == 0 && p.byRate
+	p.perfect = p.steady && cfg.Rate == 0
 	p.setExtras(&before)
 	return nil
 }

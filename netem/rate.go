@@ -52,10 +52,15 @@ const endOfTime = time.Duration(1 << 62)
 // send returns when the last bit of a packet handed over now is sent, rounded up to a nanosecond. Without a
 // rate a packet takes no time, but it still waits for those before it.
 func (l *line) send(size int, now time.Duration) time.Duration {
+	l.ready(now)
+	return l.do(workOf(size))
+}
+
+// ready has the line begin no earlier than now.
+func (l *line) ready(now time.Duration) {
 	if now > l.free || now == l.free && l.frac == 0 {
 		l.free, l.frac = now, 0
 	}
-	return l.do(workOf(size))
 }
 
 // workOf returns the work of a packet's bits, in ns times bit/s: below 2^49, since maxMTU bounds the size.

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -78,17 +79,22 @@ func (n *Network) unconcerned(f *flow, way *path, size int) bool {
 	return true
 }
 
-// runsStraightOn is straightOn for a run of segments. The same happens to all of them on the first pipe, and
-// they stay one packet as long as that is so.
+// runsStraightOn is straightOn for a run of segments. The same happens to all of them on the first pipe. They stay
+// one packet as long as that is so, even if the pipe's rate makes them leave one after the other.
 func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
 	f, now, size := &o.flow, n.clock.at, s.Size()
 	if n.log.film != nil || !n.unconcerned(f, f.path, size) {
 		return false
 	}
 	p, count := f.first, s.Run()
-	at, ok := p.em.Pass(count, size, time.Duration(now), &f.stream1)
-	if !ok {
-		return false
+	at, together := p.em.Pass(count, size, time.Duration(now), &f.stream1)
+	var spacing netem.Spacing
+	if !together {
+		last := size + s.RunLen() - count*len(s.Payload) // its size
+		var ok bool
+		if spacing, at, ok = p.em.PassSpaced(count, size, last, time.Duration(now), &f.stream1); !ok {
+			return false
+		}
 	}
 	pkt := n.pool.packet(f, protoTCP, o.ends.local, o.ends.remote)
 	pkt.seg, pkt.size, pkt.pipes, pkt.df, pkt.leaves.at = s, size, f.path.route, true, now
@@ -102,7 +108,11 @@ func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
 	*s, pkt.size = first, size
 	p.stats.Sent += int64(count)
 	p.stats.SentBytes += int64(pkt.runSize(count))
-	n.queue.addPacket(pkt, int64(at))
+	if together {
+		n.queue.addPacket(pkt, int64(at))
+	} else {
+		n.queue.addSpaced(pkt, count, spacing, int64(at))
+	}
 	return true
 }
 

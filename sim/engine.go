@@ -294,7 +294,7 @@ func (n *Network) runDue(now int64) (next change) {
 		if len(n.queue.events) == 0 || n.queue.events[0].when > now {
 			return change{}
 		}
-		e := n.queue.pop()
+		e := n.queue.pop(&n.pool)
 		n.lookahead.played++
 		n.idlers.settle()
 		// On the wall clock an event may be late; time does not go back for it.

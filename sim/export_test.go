@@ -269,19 +269,23 @@ func (n *Network) Recorded() bool { return n.log.film != nil }
 // OneByOne has all segments be packets of their own: a film looks at each.
 func (n *Network) OneByOne() { n.do(func() { n.log.film = newFilm(n) }) }
 
-// Runs is how many packets in flight stand for several segments.
-func (n *Network) Runs() int {
-	return get(n, func() (runs int) {
-		n.queue.breakLines()
+// Runs is how many packets in flight stand for several segments, and how many of them for some that arrive one after the other.
+func (n *Network) Runs() (runs, spaced int) {
+	counts := get(n, func() (c [2]int) {
 		for _, e := range n.queue.events {
-			if pkt, ok := e.what.(*packet); ok {
-				for ; pkt != nil; pkt = pkt.train.next {
+			head, _ := e.what.(*packet)
+			for ; head != nil; head = head.line.next {
+				if head.line.spaced() {
+					c[1]++
+				}
+				for pkt := head; pkt != nil; pkt = pkt.train.next {
 					if pkt.proto == protoTCP && pkt.seg.Run() > 1 {
-						runs++
+						c[0]++
 					}
 				}
 			}
 		}
-		return runs
+		return c
 	})
+	return counts[0], counts[1]
 }

@@ -124,7 +124,7 @@ func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
 			}
 		}
 		for q.front(now); q.first() <= now; q.front(now) {
-			e := q.pop()
+			e := q.pop(new(pool))
 			due = append(due, e.ord&^classMask)
 			s := e.what.(*overtakenTimer)
 			s.at, s.planned = never, plan(never)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -8,21 +9,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Trains come in the order of their instants, then of their entry, whether they stand in line or overtake others, and also when some
-// are taken out.
+// Trains, and the segments of runs that are spaced, come in the order of their instants, then of their entry, whether they stand in line or
+// overtake others, and also when some are taken out.
 func TestTrainsInLineKeepTheirOrder(t *testing.T) {
+	runs := runsOf(t)
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var q eventQueue
+		free := new(pool)
 		pipes := []*pipe{{}, {}, {}}
 		flows := []*flow{{}, {}}
 		in, now := 0, int64(0)
 		popped := func() {
 			q.front(never)
 			before := q.events[0]
-			e := q.pop()
+			e := q.pop(free)
 			require.Equal(t, before, e)
 			require.GreaterOrEqual(t, e.when, now)
 			for _, other := range q.events {
@@ -45,13 +49,22 @@ func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 				}
 				q.addPacket(pkt, when)
 				in++
+			case k < 14:
+				p, em, count := pipes[r.IntN(len(pipes))], new(netem.Pipe), 2+r.IntN(4)
+				require.NoError(t, em.Set(netem.Config{Delay: time.Duration(r.IntN(30)), Rate: 400 * netem.Gbit})) // 30 ns a packet
+				pkt := &packet{flow: flows[r.IntN(2)], proto: protoTCP, pipes: []*pipe{p}, seg: runs(count)}
+				pkt.size = pkt.seg.Size()
+				spacing, until, ok := em.PassSpaced(count, pkt.size, pkt.size, time.Duration(now), new(netem.Stream))
+				require.True(t, ok)
+				q.addSpaced(pkt, count, spacing, int64(until))
+				in += count
 			case k < 19:
 				if len(q.events) > 0 {
 					popped()
 				}
 			default:
 				p := pipes[r.IntN(len(pipes))]
-				in -= len(q.take(new(pool), func(pkt *packet) bool { return pkt.on(p) && r.IntN(2) == 0 }))
+				in -= len(q.take(free, func(pkt *packet) bool { return pkt.on(p) && r.IntN(2) == 0 }))
 			}
 		}
 		for len(q.events) > 0 {
@@ -61,6 +74,47 @@ func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 			require.Nil(t, p.last)
 		}
 		require.Zero(t, in, "seed %d: packets that were neither taken nor came", seed)
+	}
+}
+
+// runsOf makes runs of a few segments.
+func runsOf(t *testing.T) func(count int) *tcp.Segment {
+	var long tcp.Segment
+	Test(t, func(t *testing.T, n *Network) {
+		l, err := n.Host("b").Listen("tcp", ":7")
+		require.NoError(t, err)
+		c, err := n.Host("a").Dial("tcp", "b:7")
+		require.NoError(t, err)
+		s, err := l.Accept()
+		require.NoError(t, err)
+		go io.Copy(io.Discard, s)
+		for range 20 {
+			_, err = c.Write(make([]byte, 100_000))
+			require.NoError(t, err)
+			if run := get(n, func() (most tcp.Segment) {
+				for _, e := range n.queue.events {
+					pkt, _ := e.what.(*packet)
+					for ; pkt != nil; pkt = pkt.line.next {
+						if pkt.line.spaced() && pkt.seg.Run() > most.Run() {
+							most = *pkt.seg
+						}
+					}
+				}
+				return most
+			}); run.Run() > long.Run() {
+				long = run
+			}
+			time.Sleep(time.Microsecond)
+		}
+		require.Greater(t, long.Run(), 6)
+		require.Zero(t, long.RunLen()%len(long.Payload), "all are as long as the first")
+	}, DefaultLink(netem.Config{Delay: time.Millisecond, Rate: 10 * netem.Gbit}))
+	return func(count int) *tcp.Segment {
+		run := long
+		for run.Run() > count {
+			run.Advance()
+		}
+		return &run
 	}
 }
 

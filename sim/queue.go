@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/squall-sim/squall/netem"
 )
 
 // An eventQueue holds the events to come, in order.
@@ -190,34 +192,65 @@ func (q *eventQueue) addTrain(head *packet, when int64) {
 	}
 	q.ord++
 	q.lastTrain, q.lastAt, q.lastOrd = head, when, q.ord
+	q.putInLine(head, line{when: when, until: when, ord: classPacket | q.ord})
+}
+
+// addSpaced lets the segments of a run arrive one after the other, the last one at until.
+func (q *eventQueue) addSpaced(pkt *packet, count int, spacing netem.Spacing, until int64) {
+	pkt.uncouple()
+	l := line{ord: classPacket | (q.ord + 1), until: until, spacing: spacing}
+	departure, at := l.spacing.Next(pkt.size)
+	pkt.leaves.at, l.when = int64(departure), int64(at)
+	q.ord += uint64(count)
+	q.lastTrain = nil
+	q.putInLine(pkt, l)
+}
+
+// putInLine has a train arrive when l says.
+func (q *eventQueue) putInLine(head *packet, l line) {
 	p := head.onPipe()
-	if p != nil && p.last != nil && p.last.line.when <= when {
+	if p != nil && p.last != nil && p.last.line.until <= l.when {
 		p.last.line.next = head
 	} else {
-		q.events.push(event{when: when, ord: classPacket | q.ord, what: head})
+		q.events.push(event{when: l.when, ord: l.ord, what: head})
 		if p == nil || p.last != nil {
+			if l.spaced() {
+				head.line = l
+			}
 			return
 		}
 	}
-	p.last, head.line = head, line{when: when, ord: classPacket | q.ord}
+	p.last, head.line = head, l
 }
 
 // A line is the trains on one pipe that arrive in the order in which they entered. Only the first of them is
 // in the heap, since links with a rate hold hundreds.
 type line struct {
-	next *packet
-	when int64
-	ord  uint64
+	next    *packet
+	when    int64
+	ord     uint64
+	until   int64         // when the last segment of a spaced run arrives; for other trains the same as when
+	spacing netem.Spacing // of the segments behind the first
 }
+
+// spaced reports whether the segments of a run arrive one after the other, each as an event with an ord of its own.
+// Lookahead need only look at the first: the others bring the same news later.
+func (l *line) spaced() bool { return l.until > l.when }
 
 // event returns the event of a train in a line.
 func (pkt *packet) event() event { return event{when: pkt.line.when, ord: pkt.line.ord, what: pkt} }
 
-// pop removes the first event. If it is that of a train, the next one in its line takes its place.
-func (q *eventQueue) pop() event {
+// pop removes the first event. If it is that of a train, the next train in its line takes its place. Of a spaced
+// run it removes only the first segment.
+func (q *eventQueue) pop(pool *pool) event {
 	pkt, ok := q.events[0].what.(*packet)
 	if !ok {
 		return q.events.pop()
+	}
+	if pkt.line.spaced() {
+		e := q.events[0]
+		q.events.replace(pool.unspaced(pkt).event())
+		return e
 	}
 	if next := pkt.line.next; next != nil {
 		e := q.events[0]
@@ -231,27 +264,51 @@ func (q *eventQueue) pop() event {
 	return q.events.pop()
 }
 
-// breakLines puts all trains into the heap, each by itself.
-func (q *eventQueue) breakLines() {
+// unspaced takes the first segment of a spaced run out of its line, as a packet of its own. It returns the rest, which
+// takes the run's place.
+func (p *pool) unspaced(pkt *packet) (rest *packet) {
+	rest = p.tail(pkt)
+	l := &rest.line
+	departure, at := l.spacing.Next(rest.size)
+	rest.leaves.at, l.when = int64(departure), int64(at)
+	l.ord++
+	if pipe := pkt.onPipe(); pipe.last == pkt {
+		pipe.last = rest
+	}
+	pkt.line = line{}
+	pkt.uncouple()
+	rest.uncouple()
+	return rest
+}
+
+// breakLines puts every train, and every segment of a spaced run, into the heap as an event of its own.
+func (q *eventQueue) breakLines(pool *pool) {
 	var behind []*packet
 	for _, e := range q.events {
 		pkt, ok := e.what.(*packet)
 		if !ok {
 			continue
 		}
+		next := pkt.line.next
+		if pkt.line.spaced() {
+			next = pool.unspaced(pkt)
+		}
 		if p := pkt.onPipe(); p != nil {
 			p.last = nil
 		}
-		if pkt.line.next != nil {
-			behind = append(behind, pkt.line.next)
+		if next != nil {
+			behind = append(behind, next)
 			pkt.line.next = nil
 		}
 	}
 	for _, pkt := range behind {
 		for pkt != nil {
 			next := pkt.line.next
-			pkt.line.next = nil
 			q.events.push(pkt.event())
+			if pkt.line.spaced() {
+				next = pool.unspaced(pkt)
+			}
+			pkt.line.next = nil
 			pkt = next
 		}
 	}
@@ -283,7 +340,7 @@ func (pkt *packet) onPipe() *pipe {
 // take removes some packets from the events.
 func (q *eventQueue) take(pool *pool, which func(pkt *packet) bool) (all []waiting) {
 	q.lastTrain = nil
-	q.breakLines()
+	q.breakLines(pool)
 	before := q.events
 	q.events = before[:0]
 	for _, e := range before {

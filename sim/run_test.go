@@ -18,14 +18,15 @@ import (
 // trains, or no segments of that size, and that change; partitions in flight, hosts that coalesce, pause or lose power.
 func TestRunsAreTheirSegments(t *testing.T) {
 	t.Parallel()
-	runs := 0
-	for seed := range uint64(9) {
+	runs, spaced := 0, 0
+	for seed := range uint64(24) {
 		account := func(oneByOne bool) string {
 			return accountOf(t, oneByOne, func(n *sim.Network) {
-				p := bulkBothWays{routers: int(seed % 3), r: rand.New(rand.NewPCG(seed, 3)), n: n}
+				p := bulkBothWays{routers: int(seed % 3), rated: seed%2 == 0, r: rand.New(rand.NewPCG(seed, 3)), n: n}
 				p.run(t)
 				if !oneByOne {
 					runs += p.runs
+					spaced += p.spaced
 				} else {
 					require.Zero(t, p.runs)
 				}
@@ -34,6 +35,7 @@ func TestRunsAreTheirSegments(t *testing.T) {
 		require.NoError(t, sameRun("the network with runs", account(true), account(false)), "seed %d", seed)
 	}
 	require.Greater(t, runs, 100, "nearly nothing was a run")
+	require.Greater(t, spaced, 20, "nearly nothing was a run that is spaced")
 }
 
 // accountOf is all that a network can tell of a program.
@@ -54,6 +56,11 @@ func accountOf(t *testing.T, oneByOne bool, program func(n *sim.Network), opts .
 		return nil
 	}, opts...))
 	return account
+}
+
+func noRuns(n *sim.Network) bool {
+	runs, _ := n.Runs()
+	return runs == 0
 }
 
 // warmBytes are those after which a connection sends large buffers.
@@ -92,7 +99,7 @@ func TestRunThatMeetsItsEnd(t *testing.T) {
 			c.Write(make([]byte, 8*1448))
 			written := n.Elapsed()
 			time.Sleep(time.Millisecond)
-			require.Equal(t, oneByOne, n.Runs() == 0)
+			require.Equal(t, oneByOne, noRuns(n))
 			// What is sent from now on, again or for the first time, comes before that, but for the first two segments of it.
 			link.Set(netem.Config{Delay: time.Millisecond})
 			n.Inject(0, 0, sim.Drop(link, sim.Packets{From: a, Kind: sim.Data, Where: func(e sim.Event) bool { return e.Seq < 1+warmBytes+2*1448 }})).MustFire()
@@ -117,7 +124,7 @@ func TestRunsTakeTheirDraws(t *testing.T) {
 			}
 			c.Write(make([]byte, 60_000))
 			time.Sleep(500 * time.Microsecond)
-			require.Equal(t, oneByOne, n.Runs() == 0)
+			require.Equal(t, oneByOne, noRuns(n))
 			time.Sleep(20 * time.Millisecond)
 			for _, l := range links {
 				l.Set(netem.Config{Delay: time.Millisecond, Loss: netem.Bernoulli(0.2)})
@@ -134,22 +141,29 @@ func TestRunsTakeTheirDraws(t *testing.T) {
 // bulkBothWays is large writes in both directions over links in a row, with trouble.
 type bulkBothWays struct {
 	routers int
+	rated   bool
 	r       *rand.Rand
 	n       *sim.Network
 	links   []*sim.Link
-	runs    int // that were seen in flight
+	runs    int // that were seen in flight,
+	spaced  int // and of them, spaced
 }
 
-// config is that of a link, mostly one that takes trains.
+// config is that of a link, mostly one that takes trains or, if rated, runs that it spaces.
 func (p *bulkBothWays) config() netem.Config {
 	cfg := netem.Config{Delay: time.Duration(p.r.IntN(20_000)) * time.Microsecond}
 	switch p.r.IntN(16) {
 	case 0:
 		cfg.Loss = netem.Bernoulli(0.01)
 	case 1:
-		cfg.Rate, cfg.Queue = netem.Gbit, netem.DropTail{Packets: 100}
-	case 2:
 		cfg.MTU = 600 + p.r.IntN(5000)
+	case 2:
+		cfg.Rate, cfg.Queue = netem.Gbit, netem.DropTail{Packets: 100}
+	default:
+		if p.rated {
+			cfg.Rate = netem.BitRate(20+p.r.IntN(1000)) * netem.Mbit
+			cfg.Delay /= time.Duration(1 + p.r.IntN(100))
+		}
 	}
 	return cfg
 }
@@ -176,9 +190,11 @@ func (p *bulkBothWays) run(t *testing.T) {
 			go p.write(end.(*sim.TCPConn), rand.New(rand.NewPCG(r.Uint64(), uint64(i))))
 		}
 	}
-	for range 16 {
-		time.Sleep(time.Duration(1+r.IntN(20_000)) * time.Microsecond)
-		p.runs += n.Runs()
+	for range 40 {
+		time.Sleep(time.Duration(1+r.IntN(10_000)) * time.Microsecond)
+		runs, spaced := n.Runs()
+		p.runs += runs
+		p.spaced += spaced
 		p.trouble(a, b)
 	}
 	time.Sleep(10 * time.Minute)

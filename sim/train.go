@@ -57,12 +57,18 @@ func (p *pool) behind(pkt *packet) *packet {
 	if pkt.proto != protoTCP || pkt.frag.whole != nil || pkt.seg.Run() == 1 {
 		return pkt.train.next
 	}
-	rest, seg := p.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst), p.segments.get()
+	rest := p.tail(pkt)
+	rest.train = train{next: pkt.train.next}
+	pkt.train.next = rest
+	return rest
+}
+
+// tail moves what is behind the first segment of a run to a packet of its own.
+func (p *pool) tail(pkt *packet) *packet {
+	rest, seg := taken(&p.packets), p.segments.get()
 	pkt.seg.SplitTo(seg)
 	*rest = *pkt
 	rest.seg, rest.size = seg, seg.Size()
-	rest.train = train{next: pkt.train.next}
-	pkt.train.next = rest
 	return rest
 }
 
