@@ -99,9 +99,12 @@ func (t *Trace) chart(most int, links []madeLink) string {
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
-	if len(c.others) > 0 {
-		slices.Sort(c.others)
-		fmt.Fprintf(&b, "\nNot shown, since a chart has at most %d hosts: events of %s\n", chartHosts, shortList(c.others, 10))
+	// An event that is left out has a host without a column, since its hosts together were too many. Its
+	// other host may have got a column later.
+	without := slices.DeleteFunc(slices.Clone(c.others), func(h string) bool { return slices.Contains(hosts, h) })
+	if len(without) > 0 {
+		slices.Sort(without)
+		fmt.Fprintf(&b, "\nNot shown, since a chart has at most %d hosts: events of %s\n", chartHosts, shortList(without, 10))
 	}
 	return b.String()
 }

@@ -374,3 +374,29 @@ func TestChartOfManyHosts(t *testing.T) {
 		}
 	}
 }
+
+// A packet between two hosts is left out when the chart, which is made from its end, has room for one more
+// column. The one that gets a column with an earlier packet is not among those named.
+func TestChartNamesOnlyHostsWithoutAColumn(t *testing.T) {
+	failure := Try(t, func(n *Network) error {
+		for _, pair := range [][2]string{{"web", "api"}, {"api", "store"}, {"web", "phone"}, {"web", "tablet"}} {
+			from, to := n.Host(pair[0]), n.Host(pair[1])
+			listen, err := to.ListenPacket("udp", ":9")
+			if err != nil {
+				return err
+			}
+			defer listen.Close()
+			c, err := from.Dial("udp", pair[1]+":9")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if _, err := c.Write([]byte("x")); err != nil {
+				return err
+			}
+			time.Sleep(time.Second)
+		}
+		return errors.New("no")
+	})
+	require.ErrorContains(t, failure, "\nNot shown, since a chart has at most 4 hosts: events of store\n")
+}

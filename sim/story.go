@@ -58,7 +58,7 @@ func (n *Network) story(r *artifacts.Run) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "// The faults of %s, seed %d, in the order in which they began. An After of the test's own that makes one is to go.\n", r.Test, r.Seed)
+	fmt.Fprintf(&b, "// The faults of %s, seed %d, in the order in which they began. Remove the test's own calls that cause them.\n", r.Test, r.Seed)
 	b.WriteString("package story\n\nimport (\n")
 	for _, use := range []struct{ mark, path string }{{"netip.", "net/netip"}, {"time.", "time"}} {
 		if strings.Contains(body.String(), use.mark) {
