@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,9 @@ faults. The seed is the one that made it fail, or the one you name.
 			pages, _ := findPages(dir)
 			for _, p := range pages {
 				fmt.Fprintln(cmd.OutOrStdout(), p)
+				if err != nil && passed(p) {
+					fmt.Fprintf(cmd.ErrOrStderr(), "squall: %s shows a run that passed. To look at a failed run of sim.Explore, run the command in its report with SQUALL_ARTIFACTS=%s\n", p, dir)
+				}
 			}
 			return err
 		},
@@ -101,6 +105,14 @@ func (r *repeat) complete(_ *cobra.Command, args []string, _ string) (all []cobr
 		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(i+1), c.Test+": "+what))
 	}
 	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+// passed reports whether a page is about a run that passed. With sim.Explore that is the run in which nothing
+// breaks, whatever made the test fail.
+func passed(page string) bool {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(page), "result.json"))
+	var result struct{ Failed *bool }
+	return err == nil && json.Unmarshal(text, &result) == nil && result.Failed != nil && !*result.Failed
 }
 
 func findPages(dir string) (all []string, err error) {

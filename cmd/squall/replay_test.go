@@ -66,7 +66,7 @@ func standIn(t *testing.T) {
 		t.Skip("the stand-in for the go command is a shell script")
 	}
 	bin := t.TempDir()
-	script := "#!/bin/sh\necho \"GOFLAGS=$GOFLAGS SEED=$SQUALL_SEED SEEDS=$SQUALL_SEEDS in $(basename \"$PWD\"): $*\"\n"
+	script := "#!/bin/sh\necho \"GOFLAGS=$GOFLAGS SEED=$SQUALL_SEED SEEDS=$SQUALL_SEEDS in $(basename \"$PWD\"): $*\"\nexit ${EXIT:-0}\n"
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o700))
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 	t.Setenv("GOFLAGS", "")
@@ -100,6 +100,24 @@ func TestReplayCallsGoTest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "squall: go test compiles ./x and runs TestX with seed 7\n"+
 		"GOFLAGS=-trimpath SEED=7 SEEDS= in squall: test -count=1 -run TestX -short ./x\n", out, "and no word of a finding")
+}
+
+// The only run of sim.Explore that leaves a page is the one in which nothing breaks, and that mostly passes.
+func TestReportSaysThatAPageIsOfARunThatPassed(t *testing.T) {
+	standIn(t)
+	for result, said := range map[string]bool{`{"failed": false}`: true, `{"failed": true}`: false} {
+		for _, exit := range []string{"1", "0"} {
+			t.Setenv("EXIT", exit)
+			dir := t.TempDir()
+			page := filepath.Join(dir, "report.html")
+			require.NoError(t, os.WriteFile(page, nil, 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "result.json"), []byte(result), 0o600))
+			out, err := run(t, "report", "-o", dir, "-run", "TestX", "-seed", "7", "./x")
+			require.Equal(t, exit == "1", err != nil)
+			require.Contains(t, out, page+"\n")
+			require.Equal(t, said && exit == "1", strings.Contains(out, "squall: "+page+" shows a run that passed."), out)
+		}
+	}
 }
 
 func TestFindingsThatThereAreNot(t *testing.T) {

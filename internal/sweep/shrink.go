@@ -204,7 +204,12 @@ func faultsIn(dir string, f Finding) (faults []Fault, err error) {
 		}
 		return nil
 	})
-	if err == nil && !left {
+	switch {
+	case err != nil || left:
+	case strings.Contains(f.Cause, "sim: Explore: "):
+		err = fmt.Errorf("%s calls sim.Explore, whose runs have only the breakages that its report names: there is nothing to leave out. "+
+			"The report has a command for each failure", f.Test)
+	default:
 		err = errors.New("the test process ended before it reported its faults: " + f.Cause)
 	}
 	return faults, err

@@ -44,6 +44,13 @@ func TestShrinkKeepsTheFaultsThatAreNeeded(t *testing.T) {
 	require.ErrorContains(t, err, `no test that takes seeds and is selected by -run "^TestPrey$" fails with seed 1`)
 }
 
+// Runs of sim.Explore leave no folder.
+func TestShrinkRefusesExplorations(t *testing.T) {
+	_, err := faultsIn(t.TempDir(), Finding{Test: "TestPayment", Seed: 1, Cause: "explore.go:77: sim: Explore: # of # runs failed, in # way."})
+	require.EqualError(t, err, "TestPayment calls sim.Explore, whose runs have only the breakages that its report names: there is nothing to leave out. "+
+		"The report has a command for each failure")
+}
+
 func TestFewest(t *testing.T) {
 	all := []int{1, 2, 3, 4, 5, 6, 7, 8, 9}
 	for _, needed := range [][]int{{}, {1}, {9}, {2, 5}, {1, 2, 3}, all} {
