@@ -30,9 +30,10 @@ type heldBack struct {
 
 // Partition silences all paths between hosts of different groups, in both directions, for new and established
 // connections alike, until [Network.Heal]. Hosts in no group reach all others, so a host outside the groups
-// makes a partial partition. Several partitions add up. A [NAT] or [Balancer] between two hosts does not
-// bridge a partition: their packets end there at the latest. Partition panics if a host is in two groups.
-// [PartitionBy] makes partitions of other shapes and effects.
+// makes a partial partition, and a single group cuts nothing: [PartitionBy] with [Isolate] cuts some hosts off
+// from all others. Several partitions add up. A [NAT] or [Balancer] between two hosts does not bridge a
+// partition: their packets end there at the latest. Partition panics if a host is in two groups. [PartitionBy]
+// makes partitions of other shapes and effects.
 func (n *Network) Partition(groups ...[]*Host) {
 	f := n.split(groups)
 	n.do(func() { f.beginNow() })

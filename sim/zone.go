@@ -69,7 +69,7 @@ func newZone(n *Network, name string) *Zone { return &Zone{n: n, made: n.moment(
 // must panics if z is not a zone; it names the method.
 func (z *Zone) must(method string) {
 	if z == nil || z.n == nil {
-		panic("sim: Zone." + method + ": the zone is nil, or was not made by Network.Zone")
+		panic("sim: " + method + ": the zone is nil, or was not made by Network.Zone")
 	}
 }
 
@@ -84,8 +84,8 @@ func (z *Zone) String() string { return z.name }
 // in total, and of several the one with the fewest steps from the sender. Within returns z. It panics if
 // outer is z, lies within z or belongs to another network, or if z already lies within another zone.
 func (z *Zone) Within(outer *Zone) *Zone {
-	z.must("Within")
-	outer.must("Within")
+	z.must("Zone.Within")
+	outer.must("Zone.Within")
 	n := z.n
 	if outer.n != n {
 		panic(fmt.Sprintf("sim: zone %s: Within(%s): it belongs to another network", z.name, outer.name))
@@ -115,7 +115,7 @@ func (z *Zone) Within(outer *Zone) *Zone {
 // Hosts returns the zone's hosts in the order in which they were put into it, then those of the zones within
 // it.
 func (z *Zone) Hosts() []*Host {
-	z.must("Hosts")
+	z.must("Zone.Hosts")
 	return ownAll(get(z.n, func() []*Host { return slices.Clone(z.all()) }), func(h *Host) *Host { return h })
 }
 

@@ -193,7 +193,7 @@ func TestMisuseOfZones(t *testing.T) {
 		{func() { a.Within(far) }, `sim: zone a: Within(far): it belongs to another network`},
 		{func() { a.Within(nil) }, `sim: Zone.Within: the zone is nil, or was not made by Network.Zone`},
 		{func() { none.Hosts() }, `sim: Zone.Hosts: the zone is nil, or was not made by Network.Zone`},
-		{func() { n.LinkZones(a, nil, netem.Config{}) }, `sim: Zone.LinkZones: the zone is nil, or was not made by Network.Zone`},
+		{func() { n.LinkZones(a, nil, netem.Config{}) }, `sim: LinkZones: the zone is nil, or was not made by Network.Zone`},
 		{func() { n.LinkZones(a, far, netem.Config{}) }, `sim: LinkZones: zone "far" belongs to another network`},
 		{func() { n.LinkZones(a, b, netem.Config{Delay: -1}) }, `sim: zones a - b: netem: Delay: -1ns: must be in [0s,24h]`},
 		{func() { n.LinkZonesAsym(a, a, netem.Config{}, netem.Config{Delay: 1}) }, `sim: zones a - a: within a zone both directions must be the same`},
