@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
-
-	"github.com/squall-sim/squall/internal/count"
 )
 
 // A Breakage is what [Break] does at one packet, and [Explore] at each.
@@ -147,7 +145,7 @@ func (n *Network) breakage(p brokenPlace) *breakage {
 	b := &breakage{brokenPlace: p}
 	b.fault = n.newFault(p.What.String()+": "+p.At.String(), nil, nil, expression{"Break", []any{n, p.What, p.At}})
 	b.fault.miss = "such packet"
-	b.fault.nearly = func() string { return "; only " + count.Of(b.seen, "was", "were") + " sent" }
+	b.fault.nearly = func() string { return fmt.Sprintf("; sent in all: %d", b.seen) }
 	return b
 }
 

@@ -182,7 +182,7 @@ func TestBreakThatMeetsNothing(t *testing.T) {
 		said, f := ask(t, n, func(n *sim.Network) *sim.Fault { return sim.Break(n, sim.Lost, place) })
 		require.Equal(t, "answered 45ms, begun 1", said)
 		require.Zero(t, f.Fired().Count)
-		require.Contains(t, n.IdleFaults(), "it met no such packet; only 1 was sent")
+		require.Contains(t, n.IdleFaults(), "it met no such packet; sent in all: 1")
 	})
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		request := sim.Place{From: "phone", To: "server", Kind: sim.Data, Nth: 1}
