@@ -2,8 +2,11 @@ package sim_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,4 +98,27 @@ func TestExploreTellsWhichRuleWasBroken(t *testing.T) {
 	require.True(t, failed, out)
 	requireInOrder(t, out, "arrived twice; test.go:", `: sim: at 5ms of virtual time the rule "no datagram arrives twice" was broken: 2 arrived`,
 		"Output of the test:", `the rule "no datagram arrives twice" was broken`, "sim: at 5ms of virtual time, seed 1")
+}
+
+// Each way of failing has a page of its own.
+func TestExploreLeavesAPageForEachWay(t *testing.T) {
+	dir := t.TempDir()
+	out, failed := outputOf(t, "TestVictimTwoReasons", "SQUALL_ARTIFACTS="+dir)
+	require.True(t, failed, out)
+	m := regexp.MustCompile(`SQUALL_EXPLORE='(.*)' SQUALL_SEED=1 .*\n(?:.*\n)??\s+To look at it: (.*)\n`).FindStringSubmatch(out)
+	require.NotNil(t, m, out)
+	require.Equal(t, "ReceiverCrashesAfter bank shop SYNACK 1", m[1])
+	require.True(t, strings.HasPrefix(m[2], filepath.Join(dir, "sim", "TestVictimTwoReasons", "seed-1-ReceiverCrashesAfter_bank_shop_SYNACK_1")), m[2])
+	var result struct {
+		Failed   bool
+		Sentence string
+		Command  string
+	}
+	require.NoError(t, json.Unmarshal([]byte(readFile(t, filepath.Dir(m[2]), "result.json")), &result))
+	require.True(t, result.Failed)
+	require.Contains(t, result.Sentence, "charged more than once")
+	require.Contains(t, result.Command, "SQUALL_EXPLORE='"+m[1]+"'")
+
+	out, _ = outputOf(t, "TestVictimTwoReasons", "SQUALL_ARTIFACTS=off")
+	require.NotContains(t, out, "To look at it")
 }

@@ -61,7 +61,7 @@ func (f *findings) report(t *testing.T, e *exploration, seed uint64) {
 	if len(groups) == 0 {
 		t.Log("sim: Explore: no run failed. " + f.coverage())
 	} else {
-		t.Error(f.tell(e, seed, groups))
+		t.Error(f.tell(e, seed, groups, func(x *tried) string { return e.pageOf(t, seed, x) }))
 	}
 	switch {
 	case len(strays) == 0:
@@ -96,7 +96,7 @@ func (f *findings) judge() (groups [][]*tried, strays []*tried) {
 }
 
 // tell describes everything that failed.
-func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
+func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried, page func(x *tried) string) string {
 	failed := 0
 	for _, all := range groups {
 		failed += len(all)
@@ -108,7 +108,7 @@ func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
 			fmt.Fprintf(&b, "\n... and %d more ways\n", len(groups)-i)
 			break
 		}
-		f.tellGroup(&b, e, seed, all)
+		f.tellGroup(&b, e, seed, all, page(all[0]))
 	}
 	return b.String()
 }
@@ -140,7 +140,7 @@ func (f *findings) coverage() string {
 }
 
 // tellGroup describes the runs that failed alike.
-func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, all []*tried) {
+func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, all []*tried, page string) {
 	x := all[0]
 	why, report := failureOf(x.text)
 	fmt.Fprintf(b, "\n%s.\n", f.sentence(x, reasonIn(why)))
@@ -148,6 +148,9 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 		fmt.Fprintf(b, "    n.Inject(0, 0, %s)\n", expression{"Break", []any{(*Network)(nil), p.What, p.At}}.code(nil))
 	}
 	fmt.Fprintf(b, "    %s\n", strings.ReplaceAll(e.with(nil, x.Breaks).command(seed), "\n", "\n    "))
+	if page != "" {
+		fmt.Fprintf(b, "    %s%s\n", toLookAt, page)
+	}
 	f.tellAlike(b, all)
 	b.WriteString("Output of the test:\n" + why)
 	if report != "" {

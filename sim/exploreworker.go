@@ -177,7 +177,7 @@ func (e *exploration) process(t *testing.T, seed uint64, todo []numberedTrial) (
 	if err := os.WriteFile(filepath.Join(folder, trialsFile), text, 0o600); err != nil {
 		return nil, nil, "", err
 	}
-	cmd, cancel := e.command(t, seed, folder)
+	cmd, cancel := e.worker(t, seed, folder)
 	defer cancel()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -196,8 +196,28 @@ func (e *exploration) process(t *testing.T, seed uint64, todo []numberedTrial) (
 	return results(told), texts, last, err
 }
 
-// command starts a worker.
-func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.Cmd, context.CancelFunc) {
+// pageOf makes a run leave its folder, in a process of its own, since workers leave none, and returns the page in
+// it. It returns "" if nothing is to be left, or the run left nothing.
+func (e *exploration) pageOf(t *testing.T, seed uint64, x *tried) string {
+	k := e.r.keep
+	if k == nil || k.dir == "" || !k.hasRoom() {
+		return ""
+	}
+	cmd, cancel := e.command(t, seed, artifactsVariable+"="+k.dir, exploreVariable+"="+brokenWords(e.r.call, x.Breaks))
+	defer cancel()
+	out, _ := cmd.CombinedOutput() // it fails
+	_, rest, _ := strings.Cut(string(out), toLookAt)
+	page, _, _ := strings.Cut(rest, "\n")
+	return page
+}
+
+// worker is the command that starts a worker.
+func (e *exploration) worker(t *testing.T, seed uint64, folder string) (*exec.Cmd, context.CancelFunc) {
+	return e.command(t, seed, checkVariable+"=0", artifactsVariable+"="+noArtifacts, fmt.Sprintf("%s=%s %d %s", workerVariable, folder, e.r.call, e.r.name))
+}
+
+// command runs the test in a process of its own, with some variables besides those of this one.
+func (e *exploration) command(t *testing.T, seed uint64, env ...string) (*exec.Cmd, context.CancelFunc) {
 	left := time.Hour
 	if deadline, ok := t.Deadline(); ok {
 		left = max(time.Second, time.Until(deadline)*9/10)
@@ -209,8 +229,8 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 	ctx, cancel := context.WithTimeout(context.Background(), left)
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, ownArgs()...)...)
 	cmd.Dir = e.r.dir
-	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, "GOMAXPROCS=1", policyFor(schedule.policy),
-		fmt.Sprintf("%s=%s %d %s", workerVariable, folder, e.r.call, e.r.name))
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), "GOMAXPROCS=1", policyFor(schedule.policy))
+	cmd.Env = append(cmd.Env, env...)
 	return cmd, cancel
 }
 

@@ -92,9 +92,11 @@ func (k *keeper) films() bool { return k != nil && !k.late }
 
 // wants reports whether a run must leave something.
 func (k *keeper) wants(o *outcome) bool {
-	if k == nil || !o.failed && !k.all {
-		return false
-	}
+	return k != nil && (o.failed || k.all) && k.hasRoom()
+}
+
+// hasRoom reports whether one more run may leave a folder, and counts it.
+func (k *keeper) hasRoom() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.left++
@@ -111,6 +113,11 @@ func (r *runner) collect(o *outcome) string {
 	last := fmt.Sprintf("seed-%d", o.seed)
 	if r.nth > 1 {
 		last += fmt.Sprintf("-call-%d", r.nth)
+	}
+	for _, v := range r.env {
+		if words, explores := strings.CutPrefix(v, exploreVariable+"="); explores {
+			last += "-" + artifacts.FileName(words)
+		}
 	}
 	o.left = &leftover{dir: filepath.Join(dir, last)}
 	o.left.run = &artifacts.Run{
@@ -129,8 +136,11 @@ func (r *runner) collect(o *outcome) string {
 }
 
 func (l *leftover) told() string {
-	return fmt.Sprintf("To look at it: %s\n", filepath.Join(l.dir, artifacts.ReportFile))
+	return fmt.Sprintf("%s%s\n", toLookAt, filepath.Join(l.dir, artifacts.ReportFile))
 }
+
+// toLookAt comes before the name of a page.
+const toLookAt = "To look at it: "
 
 // fromSecond makes a run that was not recorded leave what its second run recorded, and says so.
 func (o *outcome) fromSecond(second *artifacts.Run) string {

@@ -3,9 +3,12 @@ package sim
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // report returns what a failed test prints about its network.
@@ -52,6 +55,9 @@ func (n *Network) remarks() string {
 func (n *Network) remarksLocked() (all []string) {
 	if idle := n.idleFaultsLocked(); idle != "" {
 		all = append(all, idle)
+	}
+	if faults := len(n.log.faults); n.conf.faults.most() > faults {
+		all = append(all, fmt.Sprintf("%s=%s: the test made only %s", faultsVariable, os.Getenv(faultsVariable), count.Of(faults, "fault", "faults")))
 	}
 	if len(n.log.strays) > 0 {
 		all = append(all, "The test used the operating system's own network, which differs between computers:\n  "+strings.Join(n.log.strays, "\n  "))

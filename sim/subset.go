@@ -36,3 +36,11 @@ func faultsWanted() (subset, error) {
 
 // leavesOut reports whether the fault of that number must not happen.
 func (s subset) leavesOut(number int) bool { return s != nil && !s[number] }
+
+// most returns the highest number of the subset, or 0.
+func (s subset) most() (number int) {
+	for i := range s {
+		number = max(number, i)
+	}
+	return number
+}

@@ -68,6 +68,9 @@ func TestFaultsThatAreLeftOut(t *testing.T) {
 			requireInOrder(t, out, "late by 17 ms", "To repeat it: SQUALL_FAULTS=2,5 SQUALL_SEED=1 ", "a second run of seed 1 had the same trace and failed too")
 		}
 	}
+	out, failed := outputOf(t, "TestVictimOfManyFaults", "SQUALL_FAULTS=2,8")
+	require.False(t, failed, out)
+	require.Contains(t, out, "SQUALL_FAULTS=2,8: the test made only 7 faults")
 	for _, wrong := range []string{"0", "x", "1,,2", "-1"} {
 		out, failed := outputOf(t, "TestVictimOfManyFaults", "SQUALL_FAULTS="+wrong)
 		require.True(t, failed)

@@ -81,10 +81,11 @@ faults. The seed is the one that made it fail, or the one you name.
 			err = r.do(cmd, args)
 			pages, _ := findPages(dir)
 			for _, p := range pages {
-				fmt.Fprintln(cmd.OutOrStdout(), p)
+				about := ""
 				if err != nil && passed(p) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "squall: %s shows a run that passed. To look at a failed run of sim.Explore, run the command in its report with SQUALL_ARTIFACTS=%s\n", p, dir)
+					about = " (a run that passed)"
 				}
+				fmt.Fprintln(cmd.OutOrStdout(), p+about)
 			}
 			return err
 		},
@@ -107,8 +108,8 @@ func (r *repeat) complete(_ *cobra.Command, args []string, _ string) (all []cobr
 	return all, cobra.ShellCompDirectiveNoFileComp
 }
 
-// passed reports whether a page is about a run that passed. With sim.Explore that is the run in which nothing
-// breaks, whatever made the test fail.
+// passed reports whether a page is about a run that passed, such as the one of sim.Explore in which nothing
+// breaks.
 func passed(page string) bool {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(page), "result.json"))
 	var result struct{ Failed *bool }

@@ -102,7 +102,7 @@ func TestReplayCallsGoTest(t *testing.T) {
 		"GOFLAGS=-trimpath SEED=7 SEEDS= in squall: test -count=1 -run TestX -short ./x\n", out, "and no word of a finding")
 }
 
-// The only run of sim.Explore that leaves a page is the one in which nothing breaks, and that mostly passes.
+// A test of sim.Explore that fails has a page of the run in which nothing breaks, too, and that mostly passes.
 func TestReportSaysThatAPageIsOfARunThatPassed(t *testing.T) {
 	standIn(t)
 	for result, said := range map[string]bool{`{"failed": false}`: true, `{"failed": true}`: false} {
@@ -114,8 +114,11 @@ func TestReportSaysThatAPageIsOfARunThatPassed(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "result.json"), []byte(result), 0o600))
 			out, err := run(t, "report", "-o", dir, "-run", "TestX", "-seed", "7", "./x")
 			require.Equal(t, exit == "1", err != nil)
-			require.Contains(t, out, page+"\n")
-			require.Equal(t, said && exit == "1", strings.Contains(out, "squall: "+page+" shows a run that passed."), out)
+			about := "\n"
+			if said && exit == "1" {
+				about = " (a run that passed)\n"
+			}
+			require.Contains(t, out, page+about)
 		}
 	}
 }
