@@ -21,6 +21,9 @@ func (o *connOutput) NewBlock(n int) []byte {
 	if n <= smallPayload {
 		return o.n.pool.payload(n)
 	}
+	if o.n.log.film != nil { // it shows the payload of packets that arrive late, too
+		return make([]byte, n)
+	}
 	return o.n.pool.blocks.get(n)
 }
 

@@ -132,3 +132,24 @@ func TestThePageOfATranslatedPacket(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `"from":"home","to":"server".*"packet":\d+,"before":0}`, string(trace))
 }
+
+// A late copy of what was read and acknowledged long ago is shown with the bytes that were sent: a run that is recorded uses no block of the
+// program's data again.
+func TestBlocksAreNotReusedWhileARunIsRecorded(t *testing.T) {
+	for _, recorded := range []bool{false, true} {
+		require.NoError(t, Try(t, func(n *Network) error {
+			c := (*connOutput)(&TCPConn{n: n})
+			n.do(func() {
+				n.log.film = nil
+				if recorded {
+					n.log.film = newFilm(n)
+				}
+				sent := c.NewBlock(pooledBlock)
+				c.RetireBlock(sent, 0)
+				again := c.NewBlock(pooledBlock)
+				require.Equal(t, recorded, &sent[0] != &again[0])
+			})
+			return nil
+		}))
+	}
+}
