@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// counting has a server count the bytes that come, and a client send one each second; the link takes 10 ms.
+// counting runs a server that counts the bytes it receives and a client that sends it one byte a second, 20 in all, over a link with a delay of 10 ms.
 func counting(n *sim.Network, loss netem.LossModel, count *atomic.Int64) error {
 	client, server := n.Host("client"), n.Host("server")
 	n.Link(client, server, netem.Config{Delay: 10 * time.Millisecond, Loss: loss})
@@ -63,7 +63,7 @@ func TestAlwaysLooksAtOnce(t *testing.T) {
 		})
 		return counting(n, nil, &count)
 	})
-	// The handshake takes 20 ms, and then a byte is sent each second, which takes 10 ms: the fifth comes at 20 ms + 5 s + 10 ms.
+	// The handshake takes 20 ms. Then the client sends a byte each second, and each takes 10 ms: the fifth arrives at 20 ms + 5 s + 10 ms.
 	require.ErrorContains(t, err, `at 5.03s of virtual time the rule "less than five" was broken: there are 5`)
 	require.ErrorContains(t, err, "sim: at 5.03s of virtual time, seed 1, ")
 	require.EqualValues(t, 5030*time.Millisecond, looked.Load())
@@ -90,7 +90,7 @@ func TestAlwaysChangesNothing(t *testing.T) {
 	require.Len(t, traces, 1)
 }
 
-// All conditions are checked once more at the end.
+// All rules are checked once more at the end of the test.
 func TestAlwaysLooksAtTheEnd(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		n.Always("not yet a minute", func() error {
@@ -115,7 +115,7 @@ func TestMisuseOfAlways(t *testing.T) {
 	require.PanicsWithValue(t, `sim: Always("x"): the network is on the wall clock; it must be that of a test`, func() { n.Always("x", func() error { return nil }) })
 }
 
-// A program can list the parts of a network.
+// Hosts, Links, Ends and Config list the parts of a network and their settings.
 func TestHostsAndLinks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		require.Empty(t, n.Hosts())

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The second process runs the same tests as often, at other GOMAXPROCS, and writes no files. Flags
-// may have their values behind a = or in the next argument.
+// The second process runs the same tests the same number of times, at other values of GOMAXPROCS, and writes no files. A flag's
+// value may follow an = sign or be the next argument.
 func TestArgumentsOfTheSecondProcess(t *testing.T) {
 	for _, row := range []struct{ args, second, own []string }{
 		{args: []string{"-test.run=X", "-test.v", "-test.count=2"}, second: []string{"-test.run=X", "-test.count=2"}},

@@ -46,7 +46,7 @@ func TestVictimWithArtifacts(t *testing.T) {
 	})
 }
 
-// Goroutines that log at one instant.
+// Four goroutines log at the same instant.
 func TestVictimThatLogs(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -66,7 +66,7 @@ func TestVictimThatLogs(t *testing.T) {
 	})
 }
 
-// A program that logs has the same schedule whether or not its run is to leave a folder: the printed command repeats what the folder shows.
+// A program that logs has the same schedule whether or not its run leaves a folder, so the printed command repeats what the folder shows.
 func TestArtifactsLeaveTheSchedule(t *testing.T) {
 	sim.NeedExact(t)
 	schedule := regexp.MustCompile(`schedule [0-9a-f]{16} of \d+ turns`)
@@ -78,7 +78,7 @@ func TestArtifactsLeaveTheSchedule(t *testing.T) {
 	require.NotContains(t, kept, "in another order")
 }
 
-// leftBy runs the victim and returns its output and the folder that it leaves, or "" if there is none.
+// leftBy runs the victim and returns its output and the folder that it leaves, or "" if it leaves none.
 func leftBy(t *testing.T, env ...string) (output, folder string) {
 	dir := t.TempDir()
 	output, _ = outputOf(t, "TestVictimWithArtifacts", append(env, "SQUALL_ARTIFACTS="+dir)...)
@@ -131,7 +131,7 @@ func TestAFailedTestLeavesAFolder(t *testing.T) {
 	require.Contains(t, story, "func faults(n *sim.Network, phoneServer *sim.Link) {\n\tn.Inject(time.Second, 60*time.Second, sim.Down(phoneServer))\n}\n")
 }
 
-// A page that asks for nothing: the policy in it forbids it, and there is no address in it to be asked for.
+// The page of a failure loads nothing from elsewhere: its content security policy forbids that, and it contains no address to load from.
 func TestThePageOfAFailureIsWhole(t *testing.T) {
 	_, folder := leftBy(t)
 	page := readFile(t, folder, "report.html")
@@ -205,8 +205,8 @@ func TestAPacketThatIsLostIsInItsSendersFileAlone(t *testing.T) {
 		}
 		return k
 	}
-	// The answer is sent at 2.12 s, as a tail loss probe at 2.4 s, and then again 280 ms later and after twice as long each time:
-	// 2.4 s + 280 ms (2^k - 1), of which the eighth is the first after 61 s, at 73.8 s.
+	// The answer is sent at 2.12 s, as a tail loss probe at 2.4 s, then 280 ms later, and then after twice the previous wait each time:
+	// at 2.4 s + 280 ms (2^k - 1). The eighth of these, at 73.8 s, is the first after 61 s.
 	require.Equal(t, 9, lost)
 	require.Equal(t, 10, answers(sent))
 	require.Equal(t, 1, answers(got))
@@ -221,7 +221,7 @@ func TestWhatLeavesNoFolder(t *testing.T) {
 	require.Contains(t, readFile(t, folder, "result.json"), `"failed": false`)
 }
 
-// Recording for the folder does not change anything that happens.
+// Recording for the folder changes nothing that happens in the run.
 func TestAFilmChangesNoTrace(t *testing.T) {
 	with, _ := leftBy(t)
 	without, _ := outputOf(t, "TestVictimWithArtifacts")
@@ -257,7 +257,7 @@ type captured struct {
 	comment string
 }
 
-// readCapture reads a file of one section and interface, as the draft of pcapng has it.
+// readCapture reads a pcapng file that has one section and one interface (format: the IETF draft of pcapng).
 func readCapture(t *testing.T, name string) (all []captured) {
 	t.Helper()
 	f, err := os.Open(name)

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Attempts to connect leave in any order, also twice, and those that are open stay in the list.
+// Attempts to connect can leave the list in any order, even twice, and the open ones stay in it.
 func TestOpenAttempts(t *testing.T) {
 	h := new(Host)
 	all := make([]*dialing, 5)

@@ -40,7 +40,7 @@ func TestAcceptBacklog(t *testing.T) {
 	}
 }
 
-// The host's backlog at the time of Listen counts. A later SetTCP does not change it.
+// A listener keeps the backlog that the host had when Listen was called. A later SetTCP does not change it.
 func TestAcceptBacklogIsThatOfListen(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -53,9 +53,9 @@ func TestAcceptBacklogIsThatOfListen(t *testing.T) {
 	})
 }
 
-// Two handshakes meet a queue with room for one. Both SYNs find it open, but the second of the final acknowledgements finds it full. That
-// acknowledgement is ignored, or answered by RST if the host is configured so (tcp_abort_on_overflow). A SYN to a full queue is ignored in
-// both cases.
+// Two handshakes race for a queue with room for one. Both SYNs find room, but the second of the final acknowledgements finds the queue full. The
+// host ignores that acknowledgement, or answers it with an RST if it is configured to (tcp_abort_on_overflow). It ignores a SYN to a full queue
+// in both cases.
 func TestHandshakeThatEndsAtAFullQueue(t *testing.T) {
 	for _, abort := range []bool{false, true} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

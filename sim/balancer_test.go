@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// balanced has a client, 10 ms from a load balancer of three hosts, 10 ms behind it, that greet by their names and echo.
+// balanced links a client to a load balancer with three backends; each link takes 10 ms. A backend greets with its name and then echoes.
 func balanced(t *testing.T, n *sim.Network, cfg sim.BalancerConfig) (client *sim.Host, lb *sim.Balancer) {
 	t.Helper()
 	client = n.Host("client")
@@ -37,7 +37,7 @@ func balanced(t *testing.T, n *sim.Network, cfg sim.BalancerConfig) (client *sim
 	return client, r.Balancer(cfg, backends...)
 }
 
-// greeted connects, and returns who answers.
+// greeted connects to the balancer and returns the connection and the name of the backend that answers.
 func greeted(t *testing.T, client *sim.Host) (net.Conn, string) {
 	t.Helper()
 	c := dial(t, client, "lb:7")
@@ -107,7 +107,7 @@ func TestABalancerThatHashes(t *testing.T) {
 	})
 }
 
-// A dead backend keeps its share until the configured number of checks have failed.
+// A dead backend keeps its share of the connections until the configured number of checks have failed.
 func TestABalancerChecksItsBackends(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Check: sim.HealthCheck{Every: 10 * time.Second, Timeout: 2 * time.Second, Down: 2, Up: 3}})
@@ -117,7 +117,7 @@ func TestABalancerChecksItsBackends(t *testing.T) {
 			conns[name] = c
 		}
 		n.After(12*time.Second-n.Elapsed(), n.Host("b").PowerOff)
-		// Checks at 10, 20, 30 s: the one at 20 s has failed at 22 s, the one at 30 s at 32 s.
+		// Checks begin at 10, 20 and 30 s. The one at 20 s has failed at 22 s, the one at 30 s at 32 s.
 		time.Sleep(32*time.Second - n.Elapsed())
 		require.Equal(t, []string{"a", "b", "c"}, lb.Serving())
 		time.Sleep(2)
@@ -150,7 +150,7 @@ func TestABalancerChecksItsBackends(t *testing.T) {
 	})
 }
 
-// From the start of a drain, a backend gets no new connections. Its old ones end when the drain's time is over.
+// A backend gets no new connections once its drain begins. Its old connections end when the drain's time is over.
 func TestABalancerDrains(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.AWSNetworkLB})
@@ -172,7 +172,7 @@ func TestABalancerDrains(t *testing.T) {
 	})
 }
 
-// A drain that is ended before its time leaves open connections alone.
+// Ending a drain early leaves open connections alone.
 func TestADrainThatEndsEarly(t *testing.T) {
 	for name, drain := range map[string]func(n *sim.Network, lb *sim.Balancer){
 		"the fault": func(n *sim.Network, lb *sim.Balancer) {
@@ -199,7 +199,7 @@ func TestADrainThatEndsEarly(t *testing.T) {
 	}
 }
 
-// Two clients with the same port at the same backend, whose connections end by themselves: nothing of them is left for a drain.
+// Two clients use the same port to the same backend. When they end their connections, a later drain of the backend finds none left.
 func TestABalancerKeepsConnectionsApart(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.Tracking{Closing: time.Second}})
@@ -229,7 +229,7 @@ func TestABalancerKeepsConnectionsApart(t *testing.T) {
 	})
 }
 
-// Which results of checks in a row, a minute apart, take a backend out and in: only those without another between them.
+// Only consecutive results of checks, with no opposite result between them, take a backend out of service or put it back. Checks are a minute apart.
 func TestChecksCountInARow(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		lb, a := n.Router("lb"), n.Host("a")
@@ -256,7 +256,7 @@ func TestChecksCountInARow(t *testing.T) {
 	})
 }
 
-// An answer that arrives after its check has failed is ignored, and so is a packet from elsewhere to the port of a check.
+// The balancer ignores an answer that arrives after its check has failed, and a packet from another host to the port of a check.
 func TestChecksThatAreLate(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb, a := n.Host("client"), n.Router("lb"), n.Host("a")
@@ -275,7 +275,7 @@ func TestChecksThatAreLate(t *testing.T) {
 	})
 }
 
-// The idle timeouts of load balancers, by what a client finds when it speaks again.
+// A client that speaks again after a load balancer's idle timeout gets the error that this cloud's balancer causes.
 func TestIdleTimeoutsOfClouds(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -301,7 +301,7 @@ func TestIdleTimeoutsOfClouds(t *testing.T) {
 	}
 }
 
-// A cap applies to each client: the seventh attempt is refused, and another client's is not.
+// A cap applies to each client separately: a client's seventh attempt is refused while another client's attempt succeeds.
 func TestACapForEachClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.Tracking{PerClient: 6, Closing: time.Second}})
@@ -348,7 +348,7 @@ func TestMisuseOfBalancers(t *testing.T) {
 	})
 }
 
-// A partition is between hosts, whatever addresses the packets between them carry.
+// A partition separates hosts, whatever addresses a middlebox gives the packets between them.
 func TestAPartitionWithABoxBetween(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -398,7 +398,7 @@ func TestAPartitionWithABoxBetween(t *testing.T) {
 	})
 }
 
-// heardOf has a server hear of a client by UDP, and returns both sockets and the address by which it knows it.
+// heardOf sends a datagram from the client to the server. It returns both sockets and the address from which the server received it.
 func heardOf(t *testing.T, client, server *sim.Host) (pc net.PacketConn, c net.Conn, public net.Addr) {
 	pc, err := server.ListenPacket("udp", ":9")
 	require.NoError(t, err)
@@ -410,7 +410,7 @@ func heardOf(t *testing.T, client, server *sim.Host) (pc net.PacketConn, c net.C
 	return pc, c, public
 }
 
-// What a partition holds at a middlebox is no longer its sender's to lose.
+// A packet that a partition holds at a middlebox survives when its sender loses power.
 func TestWhatABoxHoldsOutlivesItsSender(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, _ := behindNAT(n, sim.NATConfig{})
@@ -425,7 +425,7 @@ func TestWhatABoxHoldsOutlivesItsSender(t *testing.T) {
 		c.SetReadDeadline(time.Now().Add(time.Second))
 		_, err := c.Read(make([]byte, 1))
 		require.NoError(t, err)
-		// 20 ms there, 10 ms to the NAT, a second, 10 ms to the client.
+		// 20 ms from client to server, 10 ms back to the NAT, a second of partition, 10 ms to the client.
 		require.Equal(t, 1040*ms, n.Elapsed().Truncate(ms))
 	})
 }

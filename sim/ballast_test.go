@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The ballast rests on how the runtime counts the goroutines of a bubble. If a Go release
-// changes that, this test fails.
+// The ballast relies on how the runtime counts the goroutines of a bubble. This test fails if a Go
+// release changes that.
 func TestBallastMovesTheClockOfAFrozenBubble(t *testing.T) {
 	const rounds = 5
 	for _, waiters := range []int{1, 2, 5} {
@@ -40,8 +40,8 @@ func TestBallastMovesTheClockOfAFrozenBubble(t *testing.T) {
 	}
 }
 
-// tickWhileFrozen runs f in a bubble whose clock it moves when that is frozen, and says how many
-// goroutines are left of it.
+// tickWhileFrozen runs f in a bubble, moves the bubble's clock whenever it is frozen, and returns
+// the number of goroutines that remain of the bubble.
 func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 	t.Helper()
 	before := goroutineIDs()
@@ -111,7 +111,7 @@ func goroutineIDs() map[string]bool {
 	return ids
 }
 
-// The goroutine of a test may be locked to its thread, which a coroutine does not bear.
+// The ballast works when the test's goroutine is locked to its thread, although a coroutine cannot run on such a goroutine.
 func TestBallastAndThreads(t *testing.T) {
 	tickWhileFrozen(t, func() {
 		runtime.LockOSThread()

@@ -15,8 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Each benchmark has its reference beside it, to be compared within one run: the
-// ratio means something, the figure alone little.
+// Each benchmark has a reference next to it that runs in the same process. Compare the two: their
+// ratio means something, either figure alone means little.
 
 // BenchmarkRoundTrip sends a byte and waits for its echo, 50 ms each way.
 func BenchmarkRoundTrip(b *testing.B) {
@@ -46,7 +46,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	})
 }
 
-// BenchmarkEmptyTest is what a test costs in which nothing happens, beside a bubble without a network.
+// BenchmarkEmptyTest measures the cost of a test in which nothing happens, next to a bubble without a network.
 func BenchmarkEmptyTest(b *testing.B) {
 	b.Run("squall", func(b *testing.B) {
 		b.ReportAllocs()
@@ -62,7 +62,7 @@ func BenchmarkEmptyTest(b *testing.B) {
 	})
 }
 
-// delayed lets the time of a transit pass before each write.
+// delayed sleeps for the time of a transit before each write.
 type delayed struct{ net.Conn }
 
 func (d delayed) Write(p []byte) (int, error) {
@@ -98,8 +98,8 @@ func check(err error) {
 	}
 }
 
-// BenchmarkBulk moves data through one connection in writes of 64 KiB. Packets are of 1500
-// bytes, but on loopback interfaces. With "coalesced" hosts do as those with fast cards do.
+// BenchmarkBulk moves data through one connection in writes of 64 KiB. Packets have 1500 bytes,
+// except on loopback interfaces. With "coalesced", hosts behave as if they had fast network cards.
 func BenchmarkBulk(b *testing.B) {
 	for name, cfg := range map[string]netem.Config{
 		"squall/perfect":             {},
@@ -174,8 +174,8 @@ func bulk(b *testing.B, l net.Listener, dial func() (net.Conn, error)) {
 	}
 }
 
-// BenchmarkPackets sends datagrams over a path of links, and counts each link that
-// each passes.
+// BenchmarkPackets sends datagrams over a path of links. It counts a packet once for each link
+// that it passes.
 func BenchmarkPackets(b *testing.B) {
 	for _, hops := range []int{1, 10} {
 		b.Run(fmt.Sprintf("hops=%d", hops), func(b *testing.B) {
@@ -205,7 +205,7 @@ func BenchmarkPackets(b *testing.B) {
 	}
 }
 
-// chain joins two hosts by a number of links through routers.
+// chain joins two hosts by a path of hops links with routers between them.
 func chain(n *sim.Network, from, to *sim.Host, hops int, cfg netem.Config) {
 	var last sim.Node = from
 	for i := range hops - 1 {
@@ -216,7 +216,7 @@ func chain(n *sim.Network, from, to *sim.Host, hops int, cfg netem.Config) {
 	n.Link(last, to, cfg)
 }
 
-// BenchmarkSegments is BenchmarkPackets for TCP: full segments through ten links.
+// BenchmarkSegments is BenchmarkPackets for TCP: it sends full segments through ten links.
 func BenchmarkSegments(b *testing.B) {
 	b.ReportAllocs()
 	var segments int64
@@ -233,10 +233,10 @@ func BenchmarkSegments(b *testing.B) {
 	b.ReportMetric(float64(segments)/b.Elapsed().Seconds(), "segment-hops/s")
 }
 
-// BenchmarkIdleConnections holds connections that do nothing. It reports the bytes of a
-// pair of endpoints, without the goroutines that a program would have, and what the trace
-// remembers of their handshake besides, if that is all that it has. SQUALL_SCALE=1000000 holds a million, in three gigabytes,
-// since the heap may grow to twice of what is in use. And it reports how much longer the last few dials took than the first, on the wall.
+// BenchmarkIdleConnections holds connections that do nothing. It reports the bytes that a pair of endpoints
+// takes, without the goroutines that a program would add, and separately the bytes of the trace of its handshake.
+// It also reports how many times longer the last few dials took than the first few, in real time. SQUALL_SCALE=1000000 holds
+// a million pairs. That takes three gigabytes, because the heap can grow to twice the memory in use.
 func BenchmarkIdleConnections(b *testing.B) {
 	const perPort, few = 20_000, 10_000
 	pairs := max(100_000, most())

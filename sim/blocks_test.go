@@ -15,8 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Blocks of memory are used again while copies of what they held are still under way: what
-// arrives must be what was sent all the same.
+// Data arrives as it was sent, although squall reuses blocks of memory while copies of their former
+// contents are still in transit.
 func TestLargeTransfersArriveAsSent(t *testing.T) {
 	for name, cfg := range map[string]netem.Config{
 		"perfect":    {},
@@ -68,7 +68,7 @@ func TestLargeTransfersArriveAsSent(t *testing.T) {
 	}
 }
 
-// slowReader lets data pile up.
+// slowReader sleeps before each read, so that data piles up.
 type slowReader struct{ io.Reader }
 
 func (r slowReader) Read(p []byte) (int, error) {
@@ -76,8 +76,8 @@ func (r slowReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// What is sent again is what was sent, also where the peer's program has read it long ago and only the acknowledgement was lost, while
-// another connection writes.
+// A retransmission carries the same bytes as the original. This holds even if the peer's program read them long ago, only the
+// acknowledgement was lost, and another connection keeps writing.
 func TestWhatIsSentAgainIsTheSame(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -113,7 +113,7 @@ func TestWhatIsSentAgainIsTheSame(t *testing.T) {
 	})
 }
 
-// A short message there and back over TCP takes no memory from the heap, but for the slabs that short writes share and the trace.
+// A round trip of a short message over TCP allocates nothing on the heap, except for the trace and the slabs that short writes share.
 func TestShortMessagesAllocateNothing(t *testing.T) {
 	t.Setenv("SQUALL_ARTIFACTS", "off") // recording takes memory
 	if sim.RaceEnabled {

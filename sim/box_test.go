@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// behindNAT has a server, 10 ms from a NAT, and a client 10 ms behind it, neither of which sends keep-alive probes.
+// behindNAT links a client to a NAT and the NAT to a server, 10 ms each. Neither host sends keep-alive probes.
 func behindNAT(n *sim.Network, cfg sim.NATConfig) (client, server *sim.Host, nat *sim.NAT) {
 	client, server, r := n.Host("client"), n.Host("server"), n.Router("nat")
 	n.Link(client, r, netem.Config{Delay: 10 * ms})
@@ -25,7 +25,7 @@ func behindNAT(n *sim.Network, cfg sim.NATConfig) (client, server *sim.Host, nat
 	return client, server, r.NAT(cfg, client)
 }
 
-// silent has hosts send no keep-alive probes.
+// silent turns off keep-alive probes on hosts.
 func silent(hosts ...*sim.Host) {
 	for _, h := range hosts {
 		h.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
@@ -70,7 +70,7 @@ func TestNATRewritesInBothDirections(t *testing.T) {
 	})
 }
 
-// Losses on the far side of a box are drawn anew for each packet, and what its flow says of them is counted once.
+// A link on the far side of a box decides on the loss of each packet separately, although the box keeps a flow for all of them.
 func TestDrawsBehindABoxGoOn(t *testing.T) {
 	fates := ""
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -100,7 +100,7 @@ func TestDrawsBehindABoxGoOn(t *testing.T) {
 	require.True(t, lost > 16 && lost < 48, "half of 64: %s", fates)
 }
 
-// What a link behind the box tells by ICMP finds its way to the sender.
+// An ICMP message from beyond the box finds its way to the sender behind the box.
 func TestICMPComesBackThroughABox(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("nat")
@@ -133,7 +133,7 @@ func TestARouterHasOneBox(t *testing.T) {
 	})
 }
 
-// roundTrip says a byte and waits for its echo.
+// roundTrip writes a byte and waits for its echo.
 func roundTrip(t *testing.T, c net.Conn) {
 	t.Helper()
 	_, err := c.Write([]byte("x"))

@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// fragmentsBehind is a box between two hosts, 10 ms from each, and what is sent by UDP through it: 3000 bytes, in fragments of 1480, 1480 and 48.
+// fragmentsBehind has a box between two hosts, 10 ms from each. The client sends 3000 bytes by UDP through it, in fragments of 1480, 1480 and 48.
 type fragmentsBehind struct {
 	n      *Network
 	r      *Router
@@ -43,7 +43,7 @@ func (f fragmentsBehind) send() {
 	time.Sleep(2 * time.Minute)
 }
 
-// what is what the trace has of a kind and host: when, how large, and why.
+// what returns the time, size and note of each event in the trace that has the given kind and, unless to is empty, that receiver.
 func (f fragmentsBehind) what(kind EventKind, to string) (at []time.Duration, sizes []int, notes []string) {
 	for e := range f.n.Trace().Events() {
 		if e.Kind == kind && (to == "" || e.To == to) {
@@ -53,8 +53,8 @@ func (f fragmentsBehind) what(kind EventKind, to string) (at []time.Duration, si
 	return at, sizes, notes
 }
 
-// A box of Linux puts a datagram together before it looks at it (nf_defrag_ipv4), and sends on the fragments that came, or cuts it anew where the next
-// link does not take one (ip_do_fragment): seen on Linux 6.18 between two tun devices, in whatever order they came.
+// A box reassembles a datagram before it looks at it, as Linux does (nf_defrag_ipv4). It then forwards the fragments as they arrived, or fragments the
+// datagram anew if one of them is too big for the next link (ip_do_fragment). Seen on Linux 6.18 between two tun devices, for fragments in any order.
 func TestABoxPutsFragmentsTogether(t *testing.T) {
 	const ms = time.Millisecond
 	firewall := func(r *Router, _ *Host) { r.Firewall(Tracking{}) }
@@ -76,7 +76,7 @@ func TestABoxPutsFragmentsTogether(t *testing.T) {
 			[]time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "fragment arrived before at box", 10 * ms},
 		{"NAT", func(r *Router, client *Host) { r.NAT(NATConfig{}, client) }, 1500, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 2}, 5*ms) },
 			[]time.Duration{25 * ms, 25 * ms, 25 * ms}, []int{1500, 1500, 68}, "", 0},
-		// 3008 bytes are five times 552 and 248; a router that is no box cuts each fragment, into 552 + 552 + 376, twice, and 48.
+		// 3008 bytes are five times 552 and 248. A router that is not a box would cut each fragment: twice into 552 + 552 + 376, and 48.
 		{"a narrower link", firewall, 1500, 576, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
 		{"a wider link", firewall, 576, 1500, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
 		{"the first one lost", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 1}) }, nil, nil, "fragments missing at box", 30_010 * ms},
@@ -107,9 +107,9 @@ func TestABoxPutsFragmentsTogether(t *testing.T) {
 	}
 }
 
-// The fragments of IPv6 are put together, too (nf_defrag_ipv6), and go on as they came. Of those of which the next link does not take one none does, and the sender is told
-// once, of the whole (ip6_forward); a box that waits in vain says so to who has sent the first fragment, which of IPv4 only a host does. So Linux 6.18 did between
-// two tun devices.
+// A box also reassembles the fragments of an IPv6 datagram (nf_defrag_ipv6) and forwards them as they arrived. If one of them is too big for the next link, the box
+// forwards none and sends one ICMP message about the whole datagram to the sender (ip6_forward). If fragments stay missing, the box reports that to the sender of the
+// first fragment; for IPv4 only a host does so. Linux 6.18 did the same between two tun devices.
 func TestABoxPutsFragmentsOfIPv6Together(t *testing.T) {
 	const ms = time.Millisecond
 	for _, row := range []struct {
@@ -170,7 +170,7 @@ func TestABoxPutsFragmentsOfIPv6Together(t *testing.T) {
 	}
 }
 
-// Who has learnt so how narrow the way behind a box is sends fragments that pass.
+// A sender that has learned the MTU beyond a box from such a message sends fragments that fit.
 func TestASenderLearnsWhatABoxPutTogetherIsTooBigFor(t *testing.T) {
 	Test(t, func(t *testing.T, n *Network) {
 		f := newFragmentsBehind(t, n, "udp6", 1500, 1400, func(r *Router, _ *Host) { r.Firewall(Tracking{}) })
@@ -183,8 +183,8 @@ func TestASenderLearnsWhatABoxPutTogetherIsTooBigFor(t *testing.T) {
 	}, IPv6())
 }
 
-// A segment in fragments is judged as one, and none of them goes on if it does not fit: seen on Linux 6.18 with "ct state invalid drop", and with
-// "reject with tcp reset" one RST.
+// A box judges the fragments of a segment as one segment, and forwards none of them if the segment does not fit its connection. Linux 6.18 does so with
+// "ct state invalid drop"; with "reject with tcp reset" it answers with a single RST.
 func TestFragmentsOfASegmentThatDoesNotFit(t *testing.T) {
 	for _, stray := range []Stray{StrayAdopted, StrayReset} {
 		rst := 0

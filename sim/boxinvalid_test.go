@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A box checks checksums (net.netfilter.nf_conntrack_checksum). A packet that a link has damaged changes nothing in the box's memory, begins no
+// A box verifies checksums (net.netfilter.nf_conntrack_checksum). A packet that a link has damaged changes no state of the box, begins no
 // connection, and gets no answer. Linux 6.18 behaves the same.
 func TestABoxFindsBitErrors(t *testing.T) {
 	for _, c := range []struct {
@@ -76,7 +76,7 @@ func TestABoxFindsBitErrors(t *testing.T) {
 	}
 }
 
-// What comes for an address of the box's own it looks at in the same way: it counts it, answers nothing, and judges fragments as one.
+// A box verifies packets for an address of its own in the same way: it counts a damaged one, does not answer it, and judges fragments as one packet.
 func TestABoxFindsBitErrorsInWhatIsForItself(t *testing.T) {
 	const ms = time.Millisecond
 	nat := func(r *Router, client, _ *Host) *tracker {
@@ -96,7 +96,7 @@ func TestABoxFindsBitErrorsInWhatIsForItself(t *testing.T) {
 		opened  int
 	}{
 		{"an answer to a NAT", nat, "tcp", "server:7", Packets{Kind: SYNACK, Nth: 1}, "server", 30 * ms, 1},
-		// 3000 bytes back, in fragments of 1480, 1480 and 48, of which the second has a bit error.
+		// The server sends 3000 bytes back, in fragments of 1480, 1480 and 48. The second one has a bit error.
 		{"an answer to a NAT in fragments", nat, "udp", "server:9", Packets{Kind: UDP, Nth: 2}, "server", 30 * ms, 1},
 		{"a NAT's port on which nobody listens", nat, "tcp", "box:8", Packets{Kind: SYN, Nth: 1}, "client", 10 * ms, 0},
 		{"a balancer", balancer, "tcp", "box:7", Packets{Kind: SYN, Nth: 1}, "client", 10 * ms, 0},
@@ -147,8 +147,8 @@ func TestABoxFindsBitErrorsInWhatIsForItself(t *testing.T) {
 	}
 }
 
-// Without a rule that drops them, Linux forwards segments that do not fit their connection unchanged, and answers segments for an address of its own by
-// RST. Linux 6.18 did so with a masquerading rule alone, and with rules for new connections.
+// Unless a rule drops them, Linux forwards segments that do not fit their connection unchanged, and answers those for an address of its own with an
+// RST. Linux 6.18 did so with only a masquerading rule, and with rules for new connections.
 func TestStraysThatPass(t *testing.T) {
 	far := func(s *tcp.Segment) { s.Seq = 1_000_000 } // its acknowledgement is right
 	old := func(flags tcp.Flags) func(s *tcp.Segment) {
@@ -231,7 +231,7 @@ func TestStraysThatPass(t *testing.T) {
 	}
 }
 
-// seenSince is what the trace has from an instant on: who sends to whom, S for sent, D for delivered, x for dropped, and the flags.
+// seenSince lists the trace's events from an instant on: S for sent, D for delivered or x for dropped, the two hosts, and the flags.
 func seenSince(n *Network, since time.Duration) (all []string) {
 	for e := range n.Trace().Events() {
 		kind := map[EventKind]string{Sent: "S", Delivered: "D", Dropped: "x"}[e.Kind]

@@ -11,21 +11,21 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Programs with middleboxes between client and server, through which the traffic of those that lose, reorder, duplicate and damage must find its way as
-// without: what boxes drop TCP sends again, and no host gets a byte of another's connection.
+// Random programs keep their promises with middleboxes between client and server, on links that lose, reorder, duplicate and damage packets:
+// TCP sends again what a box drops, and no host gets a byte of another host's connection.
 func TestRandomProgramsBehindBoxes(t *testing.T) {
 	t.Parallel()
 	tryPrograms(t, 200, fewerUnderRace(25), func(p *program) { p.boxed = true })
 }
 
-// A box of a program, and what it does.
+// box is a middlebox of a random program: its router, its statistics, and whether it replaces the client's address.
 type box struct {
 	router *sim.Router
 	stats  func() sim.TrackingStats
 	masks  bool
 }
 
-// buildBoxes draws boxes between the second host and the others, of which the outer one is the last.
+// buildBoxes draws boxes between the second host and the others. The last of p.boxes is the outermost.
 func (p *program) buildBoxes() {
 	n, r := p.n, p.r
 	p.mtu = pick(r, 0, 0, 0, 576, 1400, 9000)
@@ -66,7 +66,7 @@ func (p *program) buildBoxes() {
 	}
 }
 
-// seen notes who a server's peer is not: behind a NAT it has the address of the outermost.
+// seen fails the stream if the address of the server's peer is wrong: behind NATs it must be that of the outermost.
 func (p *program) seen(s *stream, c net.Conn) {
 	for i := len(p.boxes) - 1; i >= 0; i-- {
 		if b := p.boxes[i]; b.masks {
@@ -78,7 +78,8 @@ func (p *program) seen(s *stream, c net.Conn) {
 	}
 }
 
-// boxesInOrder looks at boxes long after the end: they have forgotten all connections, each once, and dropped what they counted.
+// boxesInOrder checks the boxes long after the end of all connections. Each box must have forgotten every connection, once, and dropped as many
+// packets as it counted.
 func (p *program) boxesInOrder() error {
 	var all []error
 	for _, b := range p.boxes {

@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// boxes are a path with three of them: phone - home (NAT) - fw (firewall) - lb (balancer) - shop, 5 ms each.
+// boxes is a path with three middleboxes: phone - home (NAT) - fw (firewall) - lb (balancer) - shop, 5 ms a link.
 type boxes struct {
 	phone, shop  *sim.Host
 	home, fw, lb *sim.Router
@@ -29,7 +29,7 @@ func threeBoxes(n *sim.Network, firewall sim.Tracking) boxes {
 	return b
 }
 
-// On a path with several boxes the trace says which of them ended a packet.
+// On a path with several boxes, the trace names the box that ended a packet.
 func TestTraceSaysWhichBoxEndedAPacket(t *testing.T) {
 	dial := func(from *sim.Host, to string) {
 		if c, err := from.Dial("tcp", to); err == nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// ask has phone ask server over a link of 10 ms each way; the server takes 5 ms. It says what became of it, when, and how often
-// the server began to work.
+// ask sends a request from phone to server over a link of 10 ms each way. The server takes 5 ms to answer. ask returns a line with the outcome, its
+// time, and how often the server began to work, and the fault.
 func ask(t *testing.T, n *sim.Network, breaks func(n *sim.Network) *sim.Fault) (said string, f *sim.Fault) {
 	server, phone := n.Host("server"), n.Host("phone")
 	n.Link(phone, server, netem.Config{Delay: 10 * ms})
@@ -76,7 +76,7 @@ func short(err error) string {
 	return err.Error()[strings.LastIndex(err.Error(), ": ")+2:]
 }
 
-// What each breakage does to a conversation, whose SYN, SYN-ACK and ACK leave at 0, 10 and 20 ms; the request leaves at 20 ms and arrives at 30 ms, and
+// Each breakage has its effect on a conversation. SYN, SYN-ACK and ACK leave at 0, 10 and 20 ms. The request leaves at 20 ms and arrives at 30 ms;
 // the answer leaves at 35 ms and arrives at 45 ms.
 func TestBreakages(t *testing.T) {
 	request := sim.Place{From: "phone", To: "server", Kind: sim.Data, Nth: 1}
@@ -115,7 +115,7 @@ func TestBreakages(t *testing.T) {
 	}
 }
 
-// A host that crashes sends nothing more, even if it had more to send at the same instant.
+// A host that crashes sends nothing more, even if it had more to send at that instant.
 func TestACrashingHostIsSilentAtOnce(t *testing.T) {
 	for _, row := range []struct {
 		what sim.Breakage
@@ -142,7 +142,7 @@ func TestACrashingHostIsSilentAtOnce(t *testing.T) {
 	}
 }
 
-// What makes no sense is refused, and a breakage is Go and words.
+// Break refuses arguments that make no sense. A breakage describes itself in words and in Go code.
 func TestBreakIsAFault(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		f := sim.Break(n, sim.SenderCrashesBefore, sim.Place{From: "server", To: "phone", Kind: sim.Data, Nth: 2})
@@ -175,7 +175,8 @@ func TestBreakIsAFault(t *testing.T) {
 	})
 }
 
-// A breakage whose packet does not come is reported, with how many came; one that is over before breaks nothing, and lets go of what it holds.
+// The report names a breakage whose packet was never sent, and how many such packets were. A breakage that ends early breaks nothing and
+// releases the packet that it holds.
 func TestBreakThatMeetsNothing(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		place := sim.Place{From: "phone", To: "server", Kind: sim.Data, Nth: 2}
@@ -196,8 +197,8 @@ func TestBreakThatMeetsNothing(t *testing.T) {
 	})
 }
 
-// Three datagrams come at one instant, over two links, and the server crashes at the first: the others come to a server that is down,
-// at the same instant, each once.
+// Three datagrams arrive at one instant over two links, and the server crashes at the first. The others reach a server that is down, at the same
+// instant, each once.
 func TestWhatComesWithAPacketAtWhichSomethingBreaks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone, server, r := n.Host("phone"), n.Host("server"), n.Router("r")
@@ -229,7 +230,7 @@ func TestWhatComesWithAPacketAtWhichSomethingBreaks(t *testing.T) {
 	})
 }
 
-// Something else may break at the packet that overtakes another. Of three datagrams the first is overtaken.
+// A second breakage can strike the packet that overtakes another. Of three datagrams, the second overtakes the first.
 func TestWhatOvertakesMayBreakItself(t *testing.T) {
 	at := func(nth int) sim.Place { return sim.Place{From: "phone", To: "server", Kind: sim.UDP, Nth: nth} }
 	for _, row := range []struct {
