@@ -36,7 +36,7 @@ func TestCertificateNames(t *testing.T) {
 	})
 }
 
-// Bubbles begin in the year 2000, and no test outlives its certificates.
+// Certificates are valid from the year 2000, when bubbles begin, for longer than any test can run.
 func TestCertificateIsValidForAsLongAsATestMayTake(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		cert := n.Host("server").Certificate()
@@ -53,7 +53,7 @@ func TestCertificateIsValidForAsLongAsATestMayTake(t *testing.T) {
 	require.NoError(t, err, "and on the wall clock")
 }
 
-// A certificate is a function of the seed, the host and the names, and of nothing random.
+// A certificate depends only on the seed, the host and the names, and on nothing random.
 func TestCertificateIsOfTheSeed(t *testing.T) {
 	of := func(seed uint64, host string, names ...string) (der string, number string) {
 		require.NoError(t, sim.Try(t, func(n *sim.Network) error {
@@ -79,7 +79,7 @@ func TestCertificateIsOfTheSeed(t *testing.T) {
 	}
 }
 
-// Both sides may ask for a certificate.
+// A server can ask its client for a certificate, and refuses one from another network.
 func TestCertificatesOfBothSides(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, phone, stranger := n.Host("server"), n.Host("phone"), sim.New(sim.Seed(n.Seed()+1))

@@ -18,7 +18,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// drawn makes a trace from bytes, each three of which are an event, and draws its end.
+// drawn makes a trace from bytes, three for each event, and draws the chart of its end.
 func drawn(data []byte) string {
 	n := New()
 	defer n.Close()
@@ -45,7 +45,7 @@ func drawn(data []byte) string {
 	return text(n, func() string { return n.log.trace.chart(chartEvents, n.wires.links) })
 }
 
-// checkChart looks at what holds for all charts.
+// checkChart checks what every chart must satisfy: a bounded number of lines, none with a space at its end.
 func checkChart(t *testing.T, chart string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(chart, "\n"), "\n")
@@ -69,7 +69,7 @@ func FuzzChart(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { checkChart(t, drawn(data)) })
 }
 
-// The same as FuzzChart, without a fuzzer.
+// Does the same as FuzzChart, without a fuzzer.
 func TestChartOfAnyEvents(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -90,7 +90,7 @@ func TestChartColumnsHaveAnOrder(t *testing.T) {
 	}
 }
 
-// Hosts that a link joins are beside each other: a router is in the midst of its hosts, and the middle of a chain in the middle. Else the order is that of their names.
+// Hosts joined by a link have adjacent columns: a router stands amid its hosts, and the middle of a chain in the middle. Otherwise the order is by name.
 func TestChartColumnsAreBesideTheirNeighbours(t *testing.T) {
 	for _, row := range []struct{ links, want string }{
 		{"", "a b c d"},
@@ -111,8 +111,8 @@ func TestChartColumnsAreBesideTheirNeighbours(t *testing.T) {
 	require.Empty(t, columns(nil, nil))
 }
 
-// The page has more hosts than a chart, too many to try every order: a chain whose names are in disorder, and stars around
-// two routers, come out without a detour.
+// A page has more hosts than a chart, too many to try every order. Even so, a chain whose names are in disorder and stars around
+// two routers get columns without a detour.
 func TestColumnsOfManyHosts(t *testing.T) {
 	link := func(a, b string) madeLink {
 		return madeLink{Link: &Link{a: &node{name: a}, b: &node{name: b}}}
@@ -153,7 +153,7 @@ func TestColumnsOfManyHosts(t *testing.T) {
 	require.Len(t, sorted, len(many))
 }
 
-// A packet is told between its hosts, in fewer words where they are close to each other, and beside the chart where those have no room.
+// A packet is described on its arrow, in fewer words if its hosts have adjacent columns, and to the right of the chart if the arrow is too short.
 func TestChartTellsAPacketWhereItGoes(t *testing.T) {
 	e := Event{Kind: Sent, From: "a", To: "b", Protocol: "tcp", Flags: "PA", Seq: 442, Ack: 507, Length: 120, SourcePort: 32768, TargetPort: 80}
 	two := map[string]int{"a": 0, "b": 1}
@@ -168,7 +168,7 @@ func TestChartTellsAPacketWhereItGoes(t *testing.T) {
 	require.Equal(t, "|- 32768>80 [PA] 442:562 ack 507: loss -x|", strings.TrimRight(e.row(two, 41, true), " "))
 }
 
-// What concerns no host goes across the page, also where there is no host at all.
+// An event that concerns no host is written across the page, even in a chart without hosts.
 func TestChartOfNotesWithoutHosts(t *testing.T) {
 	err := Try(t, func(n *Network) error {
 		a, b := n.Host("a"), n.Host("b")
@@ -222,8 +222,8 @@ func TestChartFoldsKeepAlives(t *testing.T) {
 	}
 }
 
-// The last event that is no longer kept is known still, for the first one that is: the answer to a keep-alive
-// is one by the probe before it.
+// The trace remembers the last record that it dropped, because the first one kept can depend on it: the answer to a
+// keep-alive is recognised by the probe before it.
 func TestRecordsAroundTheOldestKept(t *testing.T) {
 	n := New()
 	defer n.Close()
@@ -251,7 +251,7 @@ func TestRecordsAroundTheOldestKept(t *testing.T) {
 	})
 }
 
-// A link that is configured while the test sets itself up is not a fault, and must not take up half of the chart.
+// Configuring a link while the test sets itself up is not a fault, and must not take up half of the chart.
 func TestChartTakesNoSetupForAFault(t *testing.T) {
 	for _, setUp := range []bool{true, false} {
 		failure := Try(t, func(n *Network) error {
@@ -286,7 +286,7 @@ func TestChartTakesNoSetupForAFault(t *testing.T) {
 	}
 }
 
-// A test that ends long after its faults shows the last one, and what came of it, before the last events.
+// If a test ends long after its faults, the chart shows the last fault and its effect before the last events.
 func TestChartShowsTheLastFault(t *testing.T) {
 	failure := Try(t, func(n *Network) error {
 		a, b := n.Host("a"), n.Host("b")
@@ -317,8 +317,8 @@ func TestChartShowsTheLastFault(t *testing.T) {
 	})
 	require.ErrorContains(t, failure, "Events around the last fault, then the last events (an arrow is a packet at the time it was sent; x: dropped; *: other event; 1002>9: source and target port):")
 	chart := failure.Error()
-	// Of 24 events twelve are the last packets, from 48.5 s on, and twelve end with the fourth packet after the link is up. Between them are the arrival of that and
-	// 33 packets, each sent and delivered.
+	// Of 24 events, twelve are the last packets, from 48.5 s on. The other twelve end with the fourth packet after the link is up. Between them are the
+	// arrival of that packet, and 33 packets, each sent and delivered.
 	order := []string{"5.5s  ", "* link down", "10.5s  ", " 1001>9 udp len 1: link down ", "* link down, over", "14.5s  ", "... 67 events", "48.5s  ", " 1002>9 udp len 1 ", "59.5s  "}
 	for _, want := range order {
 		_, rest, found := strings.Cut(chart, want)
@@ -330,8 +330,8 @@ func TestChartShowsTheLastFault(t *testing.T) {
 	}
 }
 
-// Of more hosts than there are columns a chart has the one to which the last thing happened, long ago or among the last packets, though others
-// are busier, and it names those that it leaves out.
+// If there are more hosts than columns, the host with the last event that is not a packet gets one, even if others are busier, and whether that event is
+// old or among the last packets. The chart names the hosts that it leaves out.
 func TestChartOfManyHosts(t *testing.T) {
 	for _, tt := range []struct {
 		busy int
@@ -375,8 +375,8 @@ func TestChartOfManyHosts(t *testing.T) {
 	}
 }
 
-// A packet between two hosts is left out when the chart, which is made from its end, has room for one more
-// column. The one that gets a column with an earlier packet is not among those named.
+// The chart is made from its end. It leaves out a packet between two hosts when only one column is left. A host that gets
+// this column by an earlier packet must not be named as left out.
 func TestChartNamesOnlyHostsWithoutAColumn(t *testing.T) {
 	failure := Try(t, func(n *Network) error {
 		for _, pair := range [][2]string{{"web", "api"}, {"api", "store"}, {"web", "phone"}, {"web", "tablet"}} {

@@ -16,8 +16,8 @@ import (
 
 const us = time.Microsecond
 
-// The first packet waits for as long as was asked for, what comes meanwhile is handled with it, and what comes
-// later waits for the next interrupt.
+// The first packet waits for the configured time. Packets that arrive meanwhile are handled together with it, and later
+// ones wait for the next interrupt.
 func TestPacketsWaitForAnInterrupt(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
@@ -51,15 +51,15 @@ func TestPacketsWaitForAnInterrupt(t *testing.T) {
 		server.Coalesce(0)
 		require.Equal(t, []time.Duration{1000 * us, 1030 * us, 1050 * us, 1060 * us, 1200 * us}, come(times...), "each for itself again")
 
-		// What waits when it is turned off is handled when it would have been.
+		// Packets that wait when coalescing is turned off are handled at the time of the interrupt that was due.
 		server.Coalesce(500 * us)
 		n.After(1100*us, func() { server.Coalesce(0) })
 		require.Equal(t, []time.Duration{1500 * us, 1500 * us, 2000 * us}, come(0, 300*us, 1000*us))
 	})
 }
 
-// Of what comes within one interrupt each train that its sender has sent as a whole, up to PSH, is acknowledged once, and
-// all is read at once.
+// Of the segments that arrive within one interrupt, each train that the sender sent as a whole, up to PSH, is acknowledged
+// once. The program reads all of them at once.
 func TestSegmentsThatContinueEachOtherAreAcknowledgedOnce(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
@@ -89,22 +89,22 @@ func TestSegmentsThatContinueEachOtherAreAcknowledgedOnce(t *testing.T) {
 			}
 			return acks, took, reads
 		}
-		// Each of 1500 bytes takes 12 us: the first is there after 1012 us, the last after 1120 us.
+		// A packet of 1500 bytes takes 12 us: the first has arrived after 1012 us, the last after 1120 us.
 		acks, took, reads := fetch()
 		require.Equal(t, []any{10, 1120 * us, 10}, []any{acks, took.Round(us), reads}, "a new connection acknowledges each segment")
 		client.Coalesce(125 * us)
 		acks, took, reads = fetch()
-		// The congestion window lets the sender's kernel make a train of half of it: five segments.
+		// The sender's kernel makes a train of half the congestion window: five segments.
 		require.Equal(t, []any{2, 1137 * us, 1}, []any{acks, took.Round(us), reads}, "125 us after the first")
 		client.Coalesce(60 * us)
-		// The first six are there 60 us after the first, at 1072 us: a train and a segment of the next one. The other four
-		// come from 1084 us on.
+		// Six have arrived 60 us after the first, at 1072 us: a train, and a segment of the next train. The other four arrive
+		// from 1084 us on.
 		acks, took, reads = fetch()
 		require.Equal(t, []any{3, 1144 * us, 2}, []any{acks, took.Round(us), reads}, "60 us after the first and after the seventh")
 	})
 }
 
-// Each flow's segments are joined, also where those of two come in turns.
+// Segments are joined for each flow separately, even when segments of two flows alternate.
 func TestFlowsAreJoinedApart(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone := n.Host("phone")
@@ -137,7 +137,7 @@ func TestFlowsAreJoinedApart(t *testing.T) {
 	})
 }
 
-// Hosts that coalesce do the same with lookahead and without, whatever happens meanwhile.
+// Hosts that coalesce behave the same with and without lookahead, whatever happens meanwhile.
 func TestLookaheadAndCoalescing(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(fewerUnderRace(12)) {
@@ -145,8 +145,8 @@ func TestLookaheadAndCoalescing(t *testing.T) {
 	}
 }
 
-// coalescingSockets are randomSockets of hosts that coalesce, one or both, and change their minds. Links are so fast
-// that some packets wait for others.
+// coalescingSockets runs randomSockets on hosts of which one, both or neither coalesces, and which may change their settings during the run.
+// Links are so fast that some packets wait for others.
 func coalescingSockets(n *sim.Network) {
 	r := n.Rand("cards")
 	client, server := n.Host("client"), n.Host("server")
@@ -162,7 +162,7 @@ func coalescingSockets(n *sim.Network) {
 	randomSockets(n)
 }
 
-// What is transferred between hosts that coalesce is the same, over all kinds of links.
+// Hosts that coalesce transfer every byte unchanged, over all kinds of links.
 func TestCoalescingCarriesEveryByte(t *testing.T) {
 	for i, cfg := range []netem.Config{
 		{},

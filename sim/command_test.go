@@ -10,12 +10,12 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// The command says to a shell what it says to a reader, whatever the name of the test.
+// A shell parses the printed command as a reader would, whatever the name of the test.
 func TestCommandForAShell(t *testing.T) {
 	for _, name := range []string{"TestPlain", "TestX/a_phone's_outage", `TestX/$HOME_"quoted"_` + "`pwd`", `TestX/a\b*[c](d)|e#01`, "TestX/äöü;&<>"} {
 		r := &runner{name: name, pkg: "github.com/squall-sim/squall/sim", dir: thisDir}
 		line, where, _ := strings.Cut(r.command(7), "\n")
-		// go is a function that prints its words.
+		// go is a shell function that prints its arguments.
 		out, err := exec.Command("sh", "-c", `go() { printf '%s\n' "SQUALL_SEED=$SQUALL_SEED" "$@"; }; `+line).CombinedOutput()
 		if err != nil {
 			t.Fatal(err, string(out))
@@ -62,12 +62,12 @@ func TestCommandSaysWhere(t *testing.T) {
 	if want := `put -C '` + strings.ReplaceAll(filepath.Dir(pkg), "'", `'\''`) + `' right after`; !strings.Contains(command, want) {
 		t.Errorf("%s, want %s", command, want)
 	}
-	// Built from files on the command line, the package has no path.
+	// A package built from files on the command line has no path.
 	command = (&runner{name: "TestX", pkg: "command-line-arguments", dir: pkg}).command(1)
 	if !strings.Contains(command, "-run '^TestX$' .\n(in "+pkg+";") {
 		t.Error(command)
 	}
-	// Elsewhere than it was built, the binary does not know.
+	// A binary that runs elsewhere than where it was built does not know its folder.
 	command = (&runner{name: "TestX", pkg: "example.com/elsewhere", dir: pkg}).command(1)
 	if !strings.HasSuffix(command, "-run '^TestX$' example.com/elsewhere") {
 		t.Error(command)

@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// changesOf are the beginnings and ends of faults, as the trace has them.
+// changesOf lists the beginnings and ends of faults in the trace, with their times.
 func changesOf(n *sim.Network) (all []string) {
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Noted {
@@ -23,7 +23,7 @@ func changesOf(n *sim.Network) (all []string) {
 	return all
 }
 
-// A fault that flaps lasts, pauses, and does so until it is over, then it is whole; it can begin anew.
+// A flapping fault is on and off in turn until its end. Then it is off, and it can begin anew.
 func TestFlap(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		link := n.Link(n.Host("a"), n.Host("b"), netem.Config{})
@@ -60,12 +60,12 @@ func TestPartsThatWereInjectedByThemselves(t *testing.T) {
 				all = append(all, what)
 			}
 		}
-		// The flapping has its part last from 2 to 5, 8 to 11, 14 to 17 and 20 to 22 s; it was injected from 1 to 11 s.
+		// The flapping has its part on from 2 to 5, 8 to 11, 14 to 17 and 20 to 22 s. The part itself was injected from 1 to 11 s.
 		require.Equal(t, []string{"1s link down", "11s link down, over", "14s link down", "17s link down, over", "20s link down", "22s link down, over", "30s link down"}, all)
 	})
 }
 
-// Each of the swizzled faults begins in the first half and ends in the second, in orders that follow from the seed.
+// Each of a swizzle's faults begins in the first half and ends in the second. The seed decides the orders.
 func TestSwizzle(t *testing.T) {
 	orders := map[string]bool{}
 	for seed := range uint64(6) {
@@ -105,7 +105,7 @@ func TestSwizzle(t *testing.T) {
 	require.Len(t, orders, 6)
 }
 
-// A swizzle that begins again draws anew, keeps the faults that it was given, and has met what they did.
+// A swizzle that begins again draws new orders and keeps the faults that it was given. Its Fired sums theirs.
 func TestSwizzleAgain(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		var faults []*sim.Fault
@@ -145,7 +145,7 @@ func TestSwizzleAgain(t *testing.T) {
 	})
 }
 
-// A swizzle that ends early heals all at once, and nothing of it begins later.
+// A swizzle that ends early ends all its faults at once, and none of them begins later.
 func TestSwizzleEnds(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		var faults []*sim.Fault

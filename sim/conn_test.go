@@ -26,7 +26,7 @@ func onPair(t *testing.T, f func(s *stage, c, peer *sim.TCPConn)) {
 	})
 }
 
-// Either side may end its own stream and continue to read.
+// Either side can end its own stream and continue to read.
 func TestHalfClose(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.Write([]byte("question"))
@@ -46,7 +46,7 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
-// Data written before Close arrives, although nobody waits for it.
+// Data written before Close arrives, although Close does not wait for it.
 func TestCloseDelivers(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		data := make([]byte, 100_000)
@@ -74,13 +74,13 @@ func TestLingerZeroThrowsAway(t *testing.T) {
 	})
 }
 
-// With a linger time, Close returns when the peer has acknowledged everything, or after that time.
+// With a linger time, Close returns when the peer has acknowledged everything, or at the latest after that time.
 func TestLingerWaits(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.SetLinger(5)
 		c.Write([]byte("data"))
 		require.NoError(t, c.Close())
-		// A kernel acknowledges a FIN behind data 40 ms late too (tcp_fin ends the quick ones).
+		// A kernel also delays the ACK of a FIN after data by 40 ms (tcp_fin ends quick acknowledgements).
 		require.Equal(t, time.Second+60*ms, s.n.Elapsed())
 	})
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
@@ -133,7 +133,7 @@ func TestCloseWithUnreadDataResets(t *testing.T) {
 	})
 }
 
-// Data that arrived before a reset can still be read.
+// Data that arrived before a reset can still be read after it.
 func TestResetLeavesWhatCameBefore(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		peer.Write([]byte("last words"))
@@ -180,8 +180,8 @@ func ignoreNotConnected(err error) error {
 	return err
 }
 
-// A reader that stalls stops the writer when its receive window and the writer's send
-// buffer are full, however much there is to write.
+// A reader that stalls stops the writer once the receive window and the send buffer are full,
+// however much there is to write.
 func TestWriteToAStalledReaderIsBounded(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		data := make([]byte, 256<<20)
@@ -189,9 +189,9 @@ func TestWriteToAStalledReaderIsBounded(t *testing.T) {
 		accepted, err := c.Write(data)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		require.Equal(t, time.Minute+time.Second, s.n.Elapsed())
-		// 252 segments of 1448 bytes: 62 are in the receive buffer of 131072 bytes, where
-		// each takes 2 KiB or more with its bookkeeping, and 190 in the send buffer, which has
-		// grown to twice the congestion window of the transfer. A kernel took 258.
+		// 252 segments of 1448 bytes fit. 62 are in the receive buffer of 131072 bytes, where each
+		// takes 2 KiB or more with its bookkeeping. 190 are in the send buffer, which has grown to twice
+		// the congestion window of the transfer. A kernel took 258.
 		require.Equal(t, 252*1448, accepted)
 		peer.SetReadDeadline(in(time.Hour))
 		_, err = io.ReadFull(peer, data[:accepted])
@@ -211,21 +211,21 @@ func TestDeadlines(t *testing.T) {
 		require.ErrorIs(t, read(), os.ErrDeadlineExceeded, "it has passed")
 		require.Equal(t, 2*time.Second, s.n.Elapsed())
 
-		// Moved away and nearer while a read waits.
+		// The deadline is moved later, then earlier, while a read waits.
 		c.SetReadDeadline(in(time.Second))
 		time.AfterFunc(500*ms, func() { c.SetReadDeadline(in(10 * time.Second)) })
 		time.AfterFunc(5*time.Second, func() { c.SetReadDeadline(in(time.Second)) })
 		require.ErrorIs(t, read(), os.ErrDeadlineExceeded)
 		require.Equal(t, 8*time.Second, s.n.Elapsed())
 
-		// Cleared while a read waits; one in the past ends it at once.
+		// The deadline is cleared while a read waits. A deadline in the past ends the read at once.
 		c.SetReadDeadline(in(time.Second))
 		time.AfterFunc(500*ms, func() { c.SetReadDeadline(time.Time{}) })
 		time.AfterFunc(time.Hour, func() { c.SetReadDeadline(time.Unix(1, 0)) })
 		require.ErrorIs(t, read(), os.ErrDeadlineExceeded)
 		require.Equal(t, time.Hour+8*time.Second, s.n.Elapsed())
 
-		// The two sides are independent, SetDeadline sets both.
+		// The read and write deadlines are independent. SetDeadline sets both.
 		c.SetReadDeadline(time.Time{})
 		c.SetWriteDeadline(in(-1))
 		_, err := c.Write([]byte("x"))
@@ -242,7 +242,7 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// A network that ends between two dials that succeed at one instant releases the second.
+// Several dials succeed at one instant, and the network is closed after the first returns: the others return all the same.
 func TestCloseAtTheEndOfADial(t *testing.T) {
 	for _, paused := range []bool{false, true} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A table of connections drawn at random, against a map of them.
+// A table of connections drawn at random agrees with a map of them.
 func TestConnTable(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	addr := func() netip.Addr { return addrOfHost(1 + r.IntN(3)) }
@@ -46,8 +46,8 @@ func TestConnTable(t *testing.T) {
 	}
 }
 
-// Connections with one hash follow each other. None are known to have, so the table is told that the
-// first has the hash of the second.
+// Connections with the same hash form a list. No such pair is known, so the test stores the first
+// connection under the hash of the second.
 func TestConnTableWithEqualHashes(t *testing.T) {
 	conn := func(port uint16) *TCPConn {
 		return &TCPConn{ends: ends{local: netip.AddrPortFrom(netip.IPv4Unspecified(), port)}}

@@ -15,8 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// An axis is something of which a network has more and more. make makes so many of it, and returns two hosts that are connected to
-// each other whatever there is beside them.
+// An axis is something that a network can have more and more of. make adds count of it, and returns two hosts that are connected to
+// each other.
 type axis struct {
 	name string
 	make func(n *sim.Network, count int) (client, server *sim.Host)
@@ -49,7 +49,7 @@ var axes = []axis{
 		}
 		return hosts[0], hosts[count/2]
 	}},
-	// A ring of routers, with the hosts at two neighbours.
+	// A ring of routers, with the two hosts at neighbouring routers.
 	{"links", func(n *sim.Network, count int) (client, server *sim.Host) {
 		routers := make([]*sim.Router, count-2)
 		for i := range routers {
@@ -79,9 +79,9 @@ func acceptAll(l net.Listener) {
 	}
 }
 
-// BenchmarkCurve measures what it costs to dial, and what a round trip costs on such a connection, in a network that has more and more
-// of something else. It reports how many times as much that is as with 100: 1 is what it should be. The time is that
-// on one processor, and the figure the median of seven rounds through all sizes: up to 1,000, or SQUALL_SCALE.
+// BenchmarkCurve measures the cost of a dial, and of a round trip on the new connection, in a network with more and more of something
+// else. It reports the ratio to the cost with 100 of it, which should be 1. It uses one processor and counts processor time. The
+// figure is the median of seven rounds through all sizes, up to 1,000 or SQUALL_SCALE.
 func BenchmarkCurve(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	sizes := slices.DeleteFunc([]int{1_000, 10_000, 100_000}, func(size int) bool { return size > most() })
@@ -111,7 +111,7 @@ func median(of []float64) float64 {
 	return of[len(of)/2]
 }
 
-// cost is what a dial and a round trip cost in a network of a size.
+// cost returns the cost of a dial and of a round trip in a network of the given size, in nanoseconds of processor time.
 func (a *axis) cost(size int) (dial, trip float64) {
 	const dials, trips = 500, 2000
 	sim.Bench(func(n *sim.Network) {
@@ -136,7 +136,7 @@ func (a *axis) cost(size int) (dial, trip float64) {
 	return dial / dials, trip / trips
 }
 
-// processorTime is what the process has used of processors, in nanoseconds.
+// processorTime returns the processor time that the process has used, in nanoseconds.
 func processorTime() float64 {
 	var u syscall.Rusage
 	check(syscall.Getrusage(syscall.RUSAGE_SELF, &u))

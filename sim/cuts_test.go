@@ -23,7 +23,7 @@ func hostsOf(n *sim.Network, names string) (hs []*sim.Host) {
 	return hs
 }
 
-// The shapes of partitions, as the pairs of hosts that still reach each other.
+// Each shape of partition leaves exactly the given pairs of hosts able to reach each other.
 func TestShapesOfPartitions(t *testing.T) {
 	seedsOfItsOwn(t) // the drawn order is that of seed 1
 	for _, row := range []struct {
@@ -85,7 +85,7 @@ func TestShapesOfPartitions(t *testing.T) {
 	}
 }
 
-// In a ring of any size each host reaches a majority, and no two hosts reach the same one.
+// In a ring of any size, each host reaches a majority, and no two hosts reach the same majority.
 func TestRingsOfMajorities(t *testing.T) {
 	n := sim.New()
 	defer n.Close()
@@ -115,8 +115,8 @@ func TestRingsOfMajorities(t *testing.T) {
 	}
 }
 
-// What each kind of partition, which lasts 4 s, does to an open connection, to an attempt to connect after 1 s, and to a
-// datagram after 2 s. The link takes 10 ms.
+// Each kind of partition has its effect on an open connection, on an attempt to connect after 1 s, and on a datagram after 2 s.
+// A partition lasts 4 s, and the link takes 10 ms.
 func TestEffectsOfPartitions(t *testing.T) {
 	const silent = "nothing within 1s"
 	for _, row := range []struct {
@@ -185,7 +185,7 @@ func TestEffectsOfPartitions(t *testing.T) {
 	}
 }
 
-// unreachability is the name of an error's number, as far as partitions have them.
+// unreachability returns the name of an errno that partitions cause, the text of any other error, or "" for nil.
 func unreachability(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENETUNREACH):
@@ -200,8 +200,8 @@ func unreachability(err error) string {
 	return ""
 }
 
-// A partition of one direction that affects only new connections is a firewall: the hosts inside can connect to others, but not the other
-// way round.
+// A partition in one direction that affects only new connections acts as a firewall: the hosts inside can connect to those outside, but not
+// the reverse.
 func TestPartitionOfOneDirectionForNewConnections(t *testing.T) {
 	onRig(t, func(r *rig) {
 		t := r.t
@@ -217,8 +217,8 @@ func TestPartitionOfOneDirectionForNewConnections(t *testing.T) {
 	})
 }
 
-// A connection that is made while a partition for open ones lasts is none of those, even where only the answers to its SYN
-// pass the cut.
+// A partition for open connections spares a connection made while it lasts, even if it cuts only the direction of the answers
+// to the SYN.
 func TestPartitionForOpenConnectionsSparesNewOnes(t *testing.T) {
 	onRig(t, func(r *rig) {
 		t := r.t
@@ -232,8 +232,8 @@ func TestPartitionForOpenConnectionsSparesNewOnes(t *testing.T) {
 	})
 }
 
-// A connection whose first SYN has gone when a partition for open ones begins, from 5 ms to 1.5 s, is one of those, also behind a NAT
-// that sees the SYN only later; one whose SYN is sent a moment after that is none, whichever direction is cut.
+// A partition for open connections, from 5 ms to 1.5 s, affects a connection whose first SYN was sent before it began, also behind a NAT
+// that the SYN reaches only later. It spares one whose first SYN is sent a moment after that, whichever direction is cut.
 func TestPartitionForOpenConnectionsAndTheFirstSYN(t *testing.T) {
 	const begins = 5 * ms
 	for _, row := range []struct {
@@ -243,7 +243,7 @@ func TestPartitionForOpenConnectionsAndTheFirstSYN(t *testing.T) {
 		dials    time.Duration
 		takes    time.Duration
 	}{
-		// What is lost is the answer at 20 ms, or the SYN at the NAT at 10 ms; the SYN is sent again at 1 s, in vain, and at 2 s
+		// The partition drops the answer at 20 ms, or the SYN at the NAT at 10 ms. The SYN is sent again at 1 s, in vain, and at 2 s
 		// (net.ipv4.tcp_syn_linear_timeouts).
 		{"the SYN has gone", 0, true, true, 0, 2*time.Second + 40*ms},
 		{"the SYN has gone, behind a NAT", 1, true, true, 0, 2*time.Second + 40*ms},
@@ -283,8 +283,8 @@ func TestPartitionForOpenConnectionsAndTheFirstSYN(t *testing.T) {
 	}
 }
 
-// In flight when the partition begins are three datagrams: one that is to arrive 1 ms later, one held at the far link, and one
-// in the queue of it. Each is lost only if the partition says so; one that is sent after it arrives.
+// Three datagrams are in flight when the partition begins: one is due to arrive 1 ms later, one is held at the far link, and one
+// is in that link's queue. A partition loses them only if it is configured to. A datagram sent after it arrives.
 func TestPartitionsAndWhatIsInFlight(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		for _, queue := range []netem.Queue{netem.DropTail{Packets: 10}, netem.CoDel{}} {
@@ -346,8 +346,8 @@ func TestPartitionsAndWhatIsInFlight(t *testing.T) {
 	}
 }
 
-// Of partitions that overlap one that loses a packet decides, then one that rejects it; what one holds another may lose when it
-// goes on.
+// Where partitions overlap, one that loses a packet takes precedence over one that rejects it. A packet that one partition holds can be lost
+// to another when it is released.
 func TestPartitionsOfOtherEffectsOverlap(t *testing.T) {
 	onRig(t, func(r *rig) {
 		t, cuts := r.t, sim.Groups([]*sim.Host{r.a}, []*sim.Host{r.b})
@@ -388,7 +388,7 @@ func TestPartitionsOfOtherEffectsOverlap(t *testing.T) {
 	})
 }
 
-// sendsThen sends a datagram, and does something a second later.
+// sendsThen sends a datagram, and calls first and second a second later.
 func sendsThen(r *rig, first, second func(), which byte) error {
 	_, err := r.atA.Write([]byte{which})
 	time.Sleep(time.Second)
@@ -398,7 +398,7 @@ func sendsThen(r *rig, first, second func(), which byte) error {
 	return err
 }
 
-// A partition that rejects answers at once, which a reader learns at the same instant, whatever the link's delay.
+// A partition that rejects answers at once, and a reader gets the error at the same instant, whatever the link's delay.
 func TestLookaheadSeesPartitionsThatReject(t *testing.T) {
 	requireSameWithoutLookahead(t, 1, func(n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -419,10 +419,10 @@ func TestLookaheadSeesPartitionsThatReject(t *testing.T) {
 	})
 }
 
-// An interface that its own host sets down, as measured on Linux 6.18.44 (ip link set down on one end of a veth pair): its route
-// vanishes, so that all that is sent fails at once, while its address stays, a socket can listen on it, a reader just waits,
-// and open connections live on. The other side meets silence. With the peer's end set down instead the route stays, and
-// what is sent waits for ARP in vain: that is Link.Unplug.
+// A host sets its own interface down, as measured on Linux 6.18.44 (ip link set down on one end of a veth pair). The route vanishes, so
+// every send fails at once. The address stays: a socket can listen on it, a reader waits, and open connections live on. The other side gets
+// no answer. If the peer's end is set down instead, the route stays, and packets wait for ARP in vain: that is
+// Link.Unplug.
 func TestInterfaceThatIsSetDown(t *testing.T) {
 	onRig(t, func(r *rig) {
 		t, h := r.t, []*sim.Host{r.a}
@@ -458,8 +458,8 @@ func TestInterfaceThatIsSetDown(t *testing.T) {
 	})
 }
 
-// What a partition holds on a host is lost when that loses power; a crash leaves it to the operating system, and what others
-// have sent waits on.
+// Packets that a partition holds are lost when their sender loses power. When it crashes, they stay with its operating system. Packets of
+// other hosts wait on in both cases.
 func TestHeldPacketsOfAHostThatGoes(t *testing.T) {
 	for name, row := range map[string]struct {
 		goes func(h *sim.Host)
