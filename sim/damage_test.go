@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Ten datagrams of 100 bytes over a link that damages each: what arrives of them.
+// Ten datagrams of 100 bytes cross a link that damages each. Those that a checksum finds are dropped, the others arrive changed.
 func TestDamagedDatagrams(t *testing.T) {
 	sent := bytes.Repeat([]byte("0123456789"), 10)
 	for _, row := range []struct {
@@ -59,7 +59,7 @@ func TestDamagedDatagrams(t *testing.T) {
 	}
 }
 
-// A TCP stream that passes damaged bytes has the length of what was sent. Bytes that were cut off are sent again.
+// A TCP stream that carries damaged bytes keeps the length of what was sent. Bytes that were cut off are sent again.
 func TestDamagedStream(t *testing.T) {
 	sent := make([]byte, 300_000)
 	for _, row := range []struct {
@@ -107,7 +107,7 @@ func TestDamagedStream(t *testing.T) {
 	}
 }
 
-// Copies may come an hour later, and a limit holds back what is too much.
+// Copies can arrive an hour later, and Limit drops packets beyond its number.
 func TestLateCopies(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

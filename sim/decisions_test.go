@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A goroutine of it passes one place more at another GOMAXPROCS, and sends nothing.
+// With another GOMAXPROCS, its goroutines pass one place more. Nothing is sent.
 func TestVictimOtherOrder(t *testing.T) {
 	victim(t)
 	second := runtime.GOMAXPROCS(0) == 1 // in the test it is always the same
@@ -73,7 +73,7 @@ func TestWhereDecisionsPart(t *testing.T) {
 	require.Contains(t, sim.OtherOrder(same, "?"), "The second run's decisions are unknown")
 }
 
-// How much real time a test takes decides nothing in it: the monitor, which counts seconds, counts a thousand times as many here.
+// The real time that a test takes decides nothing in it. Here the monitor, which normally counts seconds, counts a thousand times as often.
 func TestRealTimeDoesNotChangeTheOrder(t *testing.T) {
 	sim.NeedExact(t)
 	run := func() (s exact.Schedule) {

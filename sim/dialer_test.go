@@ -146,8 +146,8 @@ func TestDialerPortInUse(t *testing.T) {
 		_, err = fromPort(4000)
 		require.NoError(t, err, "a reset leaves no TIME_WAIT")
 
-		// A port of connections that were accepted is not free either, once nobody listens;
-		// but it can be listened on again.
+		// The port of accepted connections is not free for a dial either, even once nobody listens;
+		// but a program can listen on it again.
 		l := listen(t, a, ":9000")
 		c2, err := b.Dial("tcp", "a:9000")
 		require.NoError(t, err)
@@ -166,7 +166,7 @@ func portText(a net.Addr) string {
 	return port
 }
 
-// For a dial, the host does not choose ports on which a program listens, or which it has bound.
+// For a dial, the host chooses no port that a program listens on or has bound.
 func TestEphemeralPortsLeaveOutListeners(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -177,7 +177,7 @@ func TestEphemeralPortsLeaveOutListeners(t *testing.T) {
 	})
 }
 
-// Timeout, Deadline and the context's deadline: the earliest counts.
+// Of Timeout, Deadline and the context's deadline, the earliest ends the dial.
 func TestDialerDeadlines(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a := n.Host("a")
@@ -214,7 +214,7 @@ func TestDialerDeadlines(t *testing.T) {
 	})
 }
 
-// The keep-alive of a dialer, seen in when a connection over a dead link ends.
+// A dialer's keep-alive settings decide when a connection over a dead link ends.
 func TestDialerKeepAlive(t *testing.T) {
 	for _, row := range []struct {
 		set  func(d *sim.Dialer)
@@ -250,8 +250,8 @@ func TestDialerKeepAlive(t *testing.T) {
 	}
 }
 
-// HTTPClient has the dialer of http.DefaultTransport: a dial may take 30 s, and a connection on which a request waits is given
-// up after 30 s of silence and 9 probes, 15 s apart.
+// HTTPClient dials as http.DefaultTransport does. A dial times out after 30 s. A connection on which a request waits ends
+// after 30 s of silence and 9 probes, 15 s apart.
 func TestHTTPClientDialsAsDefaultTransport(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone, server := n.Host("phone"), n.Host("server")
@@ -300,8 +300,8 @@ func TestDialerMisuse(t *testing.T) {
 	})
 }
 
-// Goroutines that dial with one local port to several hosts at one instant: the port goes
-// to the one whose destination comes first, in every run.
+// Goroutines dial several hosts from one local port at the same instant. In every run the port
+// goes to the dial whose destination is first in order.
 func TestDialerPortDoesNotDependOnOrder(t *testing.T) {
 	for range 10 {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -325,8 +325,8 @@ func TestDialerPortDoesNotDependOnOrder(t *testing.T) {
 	}
 }
 
-// A socket of UDP has its port for itself, wherever it sends: when all are taken a dial
-// fails with EAGAIN and what binds to port 0 with EADDRINUSE, as on Linux 6.18.
+// A UDP socket has its port to itself, wherever it sends. When all ports are taken, a dial fails
+// with EAGAIN and a bind to port 0 with EADDRINUSE, as on Linux 6.18.
 func TestUDPPortsRunOut(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

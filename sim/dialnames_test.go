@@ -18,7 +18,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A dial asks the name server, and takes as long as the answer takes.
+// A dial asks the name server, and takes longer by the time of the answer.
 func TestDialsAskTheNameServer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
@@ -64,7 +64,7 @@ func TestDialsAskTheNameServer(t *testing.T) {
 	})
 }
 
-// Of several addresses the first that answers is taken; each has its part of the time.
+// A dial tries a name's addresses in turn, each for its share of the timeout, and takes the first that answers.
 func TestDialsTryAllAddresses(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
@@ -115,7 +115,7 @@ func TestDialsTryAllAddresses(t *testing.T) {
 	})
 }
 
-// A name with fewer dots than Ndots is looked up in each domain first, another one after.
+// A name with fewer dots than Ndots is looked up in each search domain first. Any other name is looked up as it stands first.
 func TestDialsSearch(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -153,7 +153,7 @@ func TestDialsSearch(t *testing.T) {
 	}
 }
 
-// With a cache a host asks again when the TTL is over, also about what it did not find, or after a crash.
+// A host with a cache asks again only after the TTL or after a crash. This also holds for names that were not found.
 func TestCache(t *testing.T) {
 	for _, cache := range []bool{false, true} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -205,7 +205,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// Look-ups at one instant, over UDP and TCP, are the same packets in each run.
+// Look-ups at one instant, over UDP and TCP, send the same packets in each run.
 func TestNameServersReplay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want string

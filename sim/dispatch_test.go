@@ -13,8 +13,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Segments that nothing can concern go straight to their first link. What may concern them comes in the middle of a transfer here, and each time
-// all must be as it is where no segment does so, since there is a partition somewhere, of others.
+// A segment that nothing can affect goes straight to its first link. Each row has something begin in the middle of a transfer that can affect segments.
+// The trace must equal that of a run in which no segment takes this shortcut, because there is a partition of other hosts.
 func TestSegmentsThatGoStraightOn(t *testing.T) {
 	slow := netem.Config{Delay: 10 * ms, Rate: 10 * netem.Mbit}
 	for _, row := range []struct {
@@ -76,7 +76,7 @@ func TestSegmentsThatGoStraightOn(t *testing.T) {
 	}
 }
 
-// transfers has one host send much over IPv4 and IPv6 and ask something small all the while, for some seconds at most.
+// transfers has one host send much data over IPv4 and IPv6, and small requests all the while, for a few seconds at most.
 func transfers(t *testing.T, a, b *sim.Host, meanwhile func()) {
 	accept(listen(t, b, ":7"), echo)
 	accept(listen(t, b, ":8"), func(c net.Conn) {

@@ -12,10 +12,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Since Go 1.27 net/http reads on from a body that is closed before its end, for up to 50 ms, and
-// first waits for the lock of the goroutine that reads the body (golang/go#81404): Close returns at
-// once, as on a real network, and the server hears of it within a transit and those 50 ms. Who
-// cancels the request's context instead ends it at once.
+// Since Go 1.27, net/http reads on for up to 50 ms when a body is closed before its end. First it
+// waits for the lock of the goroutine that reads the body (golang/go#81404). Close still returns at
+// once, as on a real network, and the server learns of it within a transit and those 50 ms.
+// Cancelling the request's context instead ends the request at once.
 func TestABodyIsClosedWhileItIsRead(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, phone := n.Host("server"), n.Host("phone")

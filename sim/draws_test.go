@@ -9,7 +9,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// tcp draws settings with which no fault of these programs ends a connection.
+// tcp draws settings that let every connection survive the faults of these programs.
 func (p *program) tcp() sim.TCPConfig {
 	var c sim.TCPConfig
 	r := p.r
@@ -59,9 +59,9 @@ func (p *program) tcp() sim.TCPConfig {
 	rarely(func() { c.NoHyStart = true })
 	rarely(func() { c.NoBufferTuning = true })
 	rarely(func() { c.Reordering = 1 + r.IntN(30) })
-	// Without both, a retransmission that is lost is noticed by the timer alone, no
-	// acknowledgement is a valid measurement that ends its backoff, and 924 s after the first
-	// retransmission Linux gives the connection up, though bytes arrive all the time
+	// Without both, only the timer notices that a retransmission was lost, and no acknowledgement
+	// is a valid measurement that ends the timer's backoff. Then Linux gives the connection up
+	// 924 s after the first retransmission, although bytes keep arriving
 	// (retransmits_timed_out, tcp_ack_update_rtt).
 	if p.seed%2 == 0 {
 		c.NoSACK = false
@@ -71,7 +71,7 @@ func (p *program) tcp() sim.TCPConfig {
 	return c
 }
 
-// link draws one direction of a link.
+// link draws the settings of one direction of a link.
 func (p *program) link() netem.Config {
 	r := p.r
 	c := netem.Config{Delay: steps(r, 12), MTU: p.mtu}
@@ -123,7 +123,7 @@ func (p *program) link() netem.Config {
 	return c
 }
 
-// build draws hosts and what joins them.
+// build draws hosts and the links and routers that join them.
 func (p *program) build() {
 	n, r := p.n, p.r
 	if p.boxed {
@@ -166,7 +166,7 @@ func (p *program) join(a, b sim.Node) {
 	p.links = append(p.links, p.n.LinkAsym(a, b, there, back))
 }
 
-// streams draws who talks to whom, and how.
+// plan draws the streams: who talks to whom, and how.
 func (p *program) plan() {
 	r := p.r
 	for i := range 1 + r.IntN(3) {
@@ -217,5 +217,5 @@ func (p *program) plan() {
 	}
 }
 
-// faultsEnd is when everything is as it was.
+// faultsEnd is the time at which the last fault has ended.
 const faultsEnd = 6 * time.Second

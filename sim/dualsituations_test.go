@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A party is one of two computers, on a network of whatever kind.
+// A party is one of two computers, on a simulated or a real network.
 type party interface {
 	Listen(network, address string) (net.Listener, error)
 	ListenPacket(network, address string) (net.PacketConn, error)
@@ -21,8 +21,8 @@ type party interface {
 	RemoveAddr(netip.Addr)
 }
 
-// A dualStage is a client, 10.0.0.1 and 2001:db8::1, and a server, 10.0.0.2 and 2001:db8::2, joined by a
-// line without addresses of its own, which takes packets of 1500 bytes and can be cut for one family.
+// A dualStage is a client, 10.0.0.1 and 2001:db8::1, and a server, 10.0.0.2 and 2001:db8::2. The line between them
+// has no addresses of its own, takes packets of 1500 bytes, and can be cut for one address family.
 type dualStage struct {
 	client, server party
 	cut            func(four, six bool)
@@ -34,7 +34,7 @@ var (
 	server4, server6 = netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("2001:db8::2")
 )
 
-// note records what happens, and about when.
+// note records the result of f, and the time that f took, rounded to 50 ms.
 func (s *dualStage) note(name string, f func() string) {
 	if _, twice := s.got[name]; twice {
 		panic(name + " twice")
@@ -47,7 +47,7 @@ func (s *dualStage) note(name string, f func() string) {
 	s.got[name] = what
 }
 
-// shown is an address with the length of its IP; ports that the system chose are stars.
+// shown returns an address with the length of its IP. A port that the system chose is a star.
 func shown(a net.Addr) string {
 	var ip net.IP
 	var port int
@@ -66,7 +66,7 @@ func shown(a net.Addr) string {
 	return fmt.Sprintf("%s/%d", text, len(ip))
 }
 
-// failure is an error's text, and its number.
+// failure returns an error's text and errno.
 func failure(err error) string {
 	text := err.Error()
 	for i := strings.Index(text, ":"); i >= 0; { // ports that the system chose
@@ -110,7 +110,7 @@ func (s *dualStage) listens(name string, p party, network, address string) {
 	})
 }
 
-// after says what the second of two sockets gets while the first is open.
+// after records what the second of two sockets gets while the first is open.
 func (s *dualStage) after(first, second [2]string) {
 	for _, proto := range []string{"tcp", "udp"} {
 		name := fmt.Sprintf("listen %s%s %s beside %s%s %s", proto, second[0], second[1], proto, first[0], first[1])
@@ -134,7 +134,7 @@ func must(err error) {
 	}
 }
 
-// serves accepts connections and tells each what the server sees of it; it returns what closes it.
+// serves accepts connections and writes to each what the server sees of it. It returns the listener.
 func serves(p party, network, address string) net.Listener {
 	l, err := p.Listen(network, address)
 	must(err)
@@ -155,7 +155,7 @@ func serves(p party, network, address string) net.Listener {
 	return l
 }
 
-// dials says what both ends see of a connection.
+// dials records what both ends see of a connection.
 func (s *dualStage) dials(name string, d net.Dialer, network, address string) {
 	s.note(name, func() string { return dialled(s.client, d, network, address) })
 }
@@ -238,7 +238,7 @@ func (s *dualStage) dialling() {
 	}
 }
 
-// oneself is how a computer reaches itself.
+// oneself records how a computer reaches itself.
 func (s *dualStage) oneself() {
 	for _, network := range []string{"tcp", "tcp4", "tcp6"} {
 		l := serves(s.client, network, ":82")
@@ -258,7 +258,7 @@ func (s *dualStage) oneself() {
 	l.Close()
 }
 
-// eyeballs is what a dial does with a family that is dead.
+// eyeballs records what a dial does when one address family is dead.
 func (s *dualStage) eyeballs() {
 	defer serves(s.server, "tcp", ":80").Close()
 	defer serves(s.server, "tcp4", ":84").Close()
@@ -370,7 +370,7 @@ func (s *dualStage) datagrams() {
 	}
 }
 
-// removal is what becomes of sockets whose address goes.
+// removal records what happens to sockets whose address is removed.
 func (s *dualStage) removal() {
 	for _, row := range []struct {
 		family         string
@@ -449,7 +449,7 @@ func (s *dualStage) removal() {
 	}
 }
 
-// dualSituations makes all of them.
+// dualSituations records all situations.
 func (s *dualStage) dualSituations() {
 	s.listening()
 	s.dialling()

@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// simParty is a host as the party that it plays.
+// simParty is a simulated host as a party.
 type simParty struct{ *sim.Host }
 
 func (p simParty) Dial(d net.Dialer, network, address string) (net.Conn, error) {
@@ -27,7 +27,7 @@ func (p simParty) Dial(d net.Dialer, network, address string) (net.Conn, error) 
 func (p simParty) AddAddr(a netip.Addr)    { p.Host.AddAddr(a) }
 func (p simParty) RemoveAddr(a netip.Addr) { p.Host.RemoveAddr(a) }
 
-// What differs from the kernel on purpose.
+// Situations that differ from the kernel on purpose.
 var dualDifferences = map[string]string{
 	"send by udp to fe80::1":                   linkLocal,
 	"send by udp6 to fe80::1":                  linkLocal,
@@ -38,13 +38,13 @@ var dualDifferences = map[string]string{
 
 const linkLocal = "link-local addresses are not simulated: a program that uses one is told so"
 
-// Of some situations only the outcome can be compared, not how long it took.
+// Situations whose outcome can be compared, but not the time that it took.
 var dualUntimed = map[string]string{
 	"added again, what was written": "the kernel sends what it could not send at first by its timer for probes, of 200 ms, and not by that for lost tails",
 }
 
-// In each situation with two address families in which package net was observed on a real kernel, the simulated network does the same: the
-// text and length of addresses, what each end sees, errors and times.
+// In each situation with two address families that was observed on a real kernel, the simulated network gives package net the same
+// results: the text and length of addresses, what each end sees, errors and times.
 func TestDualStackIsThatOfTheKernel(t *testing.T) {
 	data, err := os.ReadFile("testdata/ipv6.json")
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestDualStackIsThatOfTheKernel(t *testing.T) {
 	require.Len(t, got, len(file.Situations))
 }
 
-// split takes an outcome apart into what happened and when.
+// split splits an outcome into what happened and when.
 func split(t *testing.T, outcome string) (what string, after time.Duration) {
 	i := strings.LastIndex(outcome, " after ")
 	if i < 0 {

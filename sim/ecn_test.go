@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// downloadOnce has the client read n bytes from the server, and returns how long that took.
+// downloadOnce has the client read size bytes from the server, and returns the time at which it has them.
 func downloadOnce(t *testing.T, n *sim.Network, client, server *sim.Host, size int) time.Duration {
 	serve(t, server, func(c io.ReadWriteCloser) {
 		c.Write(make([]byte, size))
@@ -27,7 +27,7 @@ func downloadOnce(t *testing.T, n *sim.Network, client, server *sim.Host, size i
 	return n.Elapsed()
 }
 
-// Who asks and who agrees (RFC 3168 section 6.1.1): SYN with ECE and CWR, SYN-ACK with ECE.
+// A client asks for ECN by ECE and CWR in its SYN, and a server agrees by ECE in its SYN-ACK (RFC 3168 section 6.1.1).
 func TestECNHandshake(t *testing.T) {
 	ask := sim.TCPConfig{ECN: true}
 	for _, row := range []struct {
@@ -76,7 +76,7 @@ func TestECNHandshake(t *testing.T) {
 	}
 }
 
-// What is sent again may not be marked, lest a mark stand for two losses, and so is lost where all else is marked.
+// A retransmission must not be marked, because a mark could then stand for two losses. So where a link marks everything else, it drops retransmissions.
 func TestECNIsNotForRetransmissions(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
@@ -102,12 +102,12 @@ func TestECNIsNotForRetransmissions(t *testing.T) {
 	})
 }
 
-// The answer to one mark, as Linux 6.18 gives it. The marked segment is acknowledged at once, and so is every following one, each with an
-// echo, until the sender's next new data says that it has reduced its window. The sender reduces it once, and sends nothing again.
+// One mark is answered as by Linux 6.18. The receiver acknowledges the marked segment and each following one at once, with an echo, until the
+// sender's next new data says that it has reduced its window. The sender reduces it once, and sends nothing again.
 func TestECNMarkIsAnsweredOnce(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
-		// A window that is not short, or acknowledgements would wait for the program to read.
+		// A long window, since with a short one acknowledgements would wait for the program to read.
 		client.SetTCP(sim.TCPConfig{ECN: true, ReceiveBuffer: sim.TCPBuffer{Default: 1 << 20}})
 		n.LinkAsym(server, client, netem.Config{Delay: 20 * ms, Loss: netem.DropList{30}, ECN: true}, netem.Config{Delay: 20 * ms})
 		downloadOnce(t, n, client, server, 300_000)
@@ -140,7 +140,7 @@ func TestECNMarkIsAnsweredOnce(t *testing.T) {
 	})
 }
 
-// A bottleneck that marks: the download keeps the queue short, loses nothing and is as fast as with drops.
+// With a bottleneck that marks, a download keeps the queue short, loses nothing, and is as fast as with drops.
 func TestECNKeepsTheQueueShortWithoutLoss(t *testing.T) {
 	took := map[bool]time.Duration{}
 	for _, ecn := range []bool{false, true} {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// ecnSituations is what a download's two ends say to each other of congestion, when the server's nth packet of data
-// is marked; 0: none is.
+// ecnSituations records what the two ends of a download tell each other of congestion when the server's nth packet of data is
+// marked. If nth is 0, none is marked.
 func (s *wayStage) ecnSituations() {
 	for _, f := range wayFamilies {
 		s.ecnDownload(f.name+", the client does not ask", f.server, false, 0)
@@ -51,7 +51,7 @@ func (s *wayStage) ecnDownload(name string, server netip.Addr, asks bool, nth in
 	time.Sleep(100 * time.Millisecond)
 }
 
-// ecnSaid sums up the flags of a download: those of the handshake, how often the server said that its window is reduced,
+// ecnSaid sums up the flags of a download: those of the handshake, how often the server said that it had reduced its window,
 // and whether the client echoed.
 func ecnSaid(flags []string, _ []int) string {
 	var syns []string
@@ -70,7 +70,7 @@ func ecnSaid(flags []string, _ []int) string {
 	return fmt.Sprintf("%s; reduced %d times, echoes: %v", strings.Join(syns, ", "), reduced, echoes > 0)
 }
 
-// ecnLetters are flags in the order of the alphabet.
+// ecnLetters returns flags in alphabetical order.
 func ecnLetters(flags string) string {
 	l := []byte(flags)
 	slices.Sort(l)

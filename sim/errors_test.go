@@ -31,7 +31,7 @@ type outcome struct {
 	err error
 }
 
-// An errorRecord is all that a program can learn from an error.
+// An errorRecord is everything that a program can learn from an error.
 type errorRecord struct {
 	Text      string
 	Chain     []link
@@ -56,7 +56,7 @@ var isTargets = map[string]error{
 	"ENOTCONN": syscall.ENOTCONN, "EINVAL": syscall.EINVAL, "ECONNABORTED": syscall.ECONNABORTED,
 }
 
-// kernel returns what a real kernel does, by situation.
+// kernel returns a real kernel's outcomes, by situation.
 func kernel(t *testing.T) map[string]outcome {
 	t.Helper()
 	data, err := os.ReadFile("testdata/errors.json")
@@ -77,12 +77,12 @@ func kernel(t *testing.T) map[string]outcome {
 	return m
 }
 
-// Of some situations only the outcome can be compared, not how long it took.
+// Situations whose outcome can be compared, but not the time that it took.
 var untimed = map[string]string{
 	"dns_timeout": "the number of name servers in /etc/resolv.conf counts",
 }
 
-// In each situation in which the real network was observed, the simulated one returns the same: the same chain of errors with the same
+// In each situation that was observed on a real network, the simulated network returns the same: the same chain of errors with the same
 // fields, and the same number of bytes, after the same time.
 func TestErrorsAreThoseOfTheKernel(t *testing.T) {
 	want := kernel(t)
@@ -113,7 +113,7 @@ func TestErrorsAreThoseOfTheKernel(t *testing.T) {
 	}
 }
 
-// recordOf takes an error to pieces.
+// recordOf takes an error apart.
 func recordOf(err error) errorRecord {
 	r := errorRecord{Text: err.Error(), Is: map[string]bool{}}
 	for e := err; e != nil; e = errors.Unwrap(e) {
@@ -169,14 +169,14 @@ func errnoName(e syscall.Errno) string {
 
 var (
 	addresses = regexp.MustCompile(`\d+\.\d+\.\d+\.\d+(:\d+)?|\[[0-9a-f:]+\]:\d+`)
-	// Types that no program can name. Their texts and what they answer are compared.
+	// Types that no program can name. The tests compare their texts and the answers of their methods.
 	hidden = strings.NewReplacer(
 		"*net.timeoutError", "(hidden)", "sim.timeoutError", "(hidden)",
 		"net.canceledError", "(hidden)", "sim.canceledError", "(hidden)",
 	)
 )
 
-// comparable replaces what differs between two networks: addresses.
+// comparable replaces addresses, which differ between two networks.
 func comparable(r errorRecord) errorRecord {
 	mask := func(s string) string { return addresses.ReplaceAllString(s, "ADDR") }
 	r.Text = mask(r.Text)
@@ -197,7 +197,7 @@ func comparable(r errorRecord) errorRecord {
 	return r
 }
 
-// Errors name the network as the program did; an accepted connection's as its listener.
+// Errors name the network that the program gave to Dial. Those of an accepted connection name its listener's.
 func TestErrorsNameTheNetwork(t *testing.T) {
 	for dialled, listened := range map[string]string{"tcp": "tcp4", "tcp4": "tcp"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -22,17 +22,17 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A mistake is a program that one fault is too much for, the same without the mistake, and the packets at which something
-// must break for it to show.
+// A mistake is a program that a single fault can break. It has a sound version, and want lists the breakages that show the
+// mistake.
 type mistake struct {
 	run  func(t *testing.T, n *sim.Network, sound bool)
 	want []string
 }
 
-// mistakes are found by TestExploreConvicts, and are victims: they fail in processes of their own.
+// TestExploreConvicts finds the mistakes. They are victims: they fail in processes of their own.
 var mistakes = map[string]mistake{
-	// The shop asks again when it got no answer, though the bank may have done what it asked for: the connection is reset or the bank crashes
-	// when the request is there, or the shop crashes, with its connections, between the request and the answer.
+	// The shop asks again when it gets no answer, although the bank may have done the work. It shows when the connection is reset or the bank
+	// crashes once the request has arrived, or when the shop crashes, with its connections, between request and answer.
 	"pays twice": {pays, []string{
 		"ReceiverCrashesAfter bank shop SYNACK 1", // at once the request is out
 		"SenderCrashesAfter shop bank Data 1",
@@ -44,19 +44,19 @@ var mistakes = map[string]mistake{
 		"SenderCrashesBefore shop bank PureACK 2", // acknowledges the answer, before the program has read it
 		"SenderCrashesAfter shop bank PureACK 2",
 	}},
-	// A meter that adds up what it is told, and is told by UDP.
+	// A meter adds up the numbers that it gets by UDP.
 	"counts a copy": {counts, []string{"Duplicated sensor meter UDP 1", "Duplicated sensor meter UDP 2", "Duplicated sensor meter UDP 3"}},
-	// The last reading is the one that came last.
+	// A meter takes the reading that arrived last for the newest.
 	"believes the last": {believes, []string{"Overtaken sensor meter UDP 1", "Overtaken sensor meter UDP 2"}},
-	// The question is sent once, and nobody asks again: when it or its answer does not arrive, or the meter is away.
+	// The question is sent once. Nobody asks again if it or its answer is lost, or if the meter is down.
 	"asks once": {asks, []string{
 		"Lost sensor meter UDP 1", "SenderCrashesBefore sensor meter UDP 1", "SenderCrashesAfter sensor meter UDP 1", "ReceiverCrashesBefore sensor meter UDP 1",
 		"DisconnectedForASecond sensor meter UDP 1", "DisconnectedForAMinute sensor meter UDP 1", "Disconnected sensor meter UDP 1",
 		"Lost meter sensor UDP 1", "SenderCrashesBefore meter sensor UDP 1", "ReceiverCrashesBefore meter sensor UDP 1",
 		"DisconnectedForASecond meter sensor UDP 1", "DisconnectedForAMinute meter sensor UDP 1", "Disconnected meter sensor UDP 1",
 	}},
-	// The answer is sent at 10 ms, at once when the request is there, and the order is on disk 10 ms later. The ACK of the handshake
-	// comes with the request.
+	// The answer is sent at 10 ms, as soon as the request arrives, but the order is on disk only 10 ms later. The ACK of the handshake
+	// arrives together with the request.
 	"answers too early": {answers, []string{
 		"ReceiverCrashesAfter shop bank PureACK 1", "ReceiverCrashesAfter shop bank Data 1", "SenderCrashesAfter bank shop Data 1",
 	}},
@@ -97,7 +97,7 @@ func pays(t *testing.T, n *sim.Network, sound bool) {
 	}
 }
 
-// meter runs a program that takes datagrams, on the host meter, and returns how another one sends them, and a lock that take holds.
+// meter runs a program on the host meter that passes each datagram to take. It returns a connection to it from the host sensor, and the lock under which take runs.
 func meter(t *testing.T, n *sim.Network, take func(text string) (answer string)) (net.Conn, *sync.Mutex) {
 	mu := new(sync.Mutex)
 	h, sensor := n.Host("meter"), n.Host("sensor")
@@ -223,7 +223,7 @@ func TestVictimExplored(t *testing.T) {
 	}
 }
 
-// Exploring acquits programs without the mistake.
+// Explore finds no failure in the programs without the mistake.
 func TestExploreAcquits(t *testing.T) {
 	for i, name := range []string{"pays twice", "counts a copy", "believes the last", "answers too early"} {
 		if leftOutUnderRace(i) {
@@ -243,8 +243,8 @@ func TestExploreAcquits(t *testing.T) {
 	})
 }
 
-// twoParts sends the parts of an order as two datagrams, each of them twice, and lets a bank take it that needs both. It takes two losses at
-// least to lose one, and the copies are sent a second apart.
+// twoParts sends the two parts of an order as datagrams, each twice, with a second between the copies. The receiver needs both parts. It takes at
+// least two losses to lose one.
 func twoParts(t *testing.T, n *sim.Network) {
 	got := map[string]bool{}
 	c, mu := meter(t, n, func(text string) string {
@@ -270,8 +270,8 @@ func TestVictimPairs(t *testing.T) {
 	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Pairs: 5}, twoParts)
 }
 
-// The packets are goods (1), address (2), goods (3), address (4). Nothing fails alone. Pairs with the next packet come first, and of those
-// none fails; then those with the one after the next, of which two do: those of both copies of one part.
+// The packets are goods (1), address (2), goods (3), address (4). No single breakage fails. Explore first tries pairs with the next packet, none of
+// which fails. Then it tries pairs with the packet after the next. Two of these fail: the ones that lose both copies of a part.
 func TestExploreTriesPairs(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimPairs")
 	require.False(t, failed, out)
@@ -293,7 +293,7 @@ func TestVictimManyPairs(t *testing.T) {
 	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Pairs: 100}, twoParts)
 }
 
-// The command of a report repeats the failure, and a second run of it has the same trace; the expression does the same in a test.
+// The command in a report repeats the failure, and a second run of it has the same trace. The expression in the report does the same in a test.
 func TestExploreRepeatsAFailure(t *testing.T) {
 	const where = "SQUALL_EXPLORE=SenderCrashesBefore bank shop Data 1"
 	out, failed := outputOf(t, "TestVictimExplored$/^pays-twice", where)
@@ -314,7 +314,7 @@ func TestExploreRepeatsAFailure(t *testing.T) {
 
 var leftBehind int
 
-// TestVictimThatLeaves sends more in each run than in the one before; TestVictimThatDies panics on a goroutine of its own if
+// TestVictimThatLeaves sends more in each run than in the run before. TestVictimThatDies panics on a goroutine of its own if
 // its second datagram is lost.
 func TestVictimThatLeaves(t *testing.T) {
 	victim(t)
@@ -350,7 +350,7 @@ func TestVictimThatDies(t *testing.T) {
 	})
 }
 
-// What a run leaves to the next one is noticed, and a process that ends is a failure of what it ran, after which the others are run.
+// Explore reports a run that depends on the runs before it. If a process dies, the run in it has failed, and Explore goes on with the other runs.
 func TestExploreNoticesWhatIsWrong(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimThatLeaves")
 	require.True(t, failed)
@@ -362,7 +362,7 @@ func TestExploreNoticesWhatIsWrong(t *testing.T) {
 		"SQUALL_EXPLORE='Lost sensor meter UDP 2'", "panic: a part is missing")
 }
 
-// TestVictimLater sends a datagram at 0, 100 and 200 ms, and finds each copy.
+// TestVictimLater sends a datagram at 0, 100 and 200 ms, and counts every copy.
 func TestVictimLater(t *testing.T) {
 	victim(t)
 	x := sim.Exploration{After: 100 * ms, Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Where: func(what sim.Breakage, at sim.Place) bool { return at.Nth != 3 }}
@@ -375,7 +375,7 @@ func TestVictimFew(t *testing.T) {
 	sim.Explore(t, sim.Exploration{Runs: 5}, func(t *testing.T, n *sim.Network) { counts(t, n, true) })
 }
 
-// Of more runs than are wanted some are left out, evenly, and nothing is tried where it is not wanted.
+// If there are more breakages than Runs, Explore leaves some out, evenly. It tries nothing where After, Kinds or Where exclude it.
 func TestExploreWithinABudget(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimFew")
 	require.False(t, failed, out)
@@ -398,7 +398,7 @@ func TestExploreWithinABudget(t *testing.T) {
 
 var failedRuns = regexp.MustCompile(`(?m)^\s+(?:SQUALL_EXPLORE='([^']*)' .*|(\w+ \w+ \w+ \w+ \d+))$`)
 
-// Each mistake is found, at exactly the packets at which it shows.
+// Explore finds each mistake, at exactly the packets where it shows.
 func TestExploreConvicts(t *testing.T) {
 	if os.Getenv("SQUALL_VICTIM") != "" {
 		t.Skip("in a victim")
@@ -417,7 +417,7 @@ func TestExploreConvicts(t *testing.T) {
 	}
 }
 
-// In exact mode the runs of Explore are scheduled as those of Test are, in its workers too, in which nothing was run before.
+// In exact mode, runs of Explore are scheduled like runs of Test. This also holds for its workers, which ran nothing before.
 func TestExploreIsScheduledAsTestIs(t *testing.T) {
 	sim.NeedExact(t)
 	t.Setenv("SQUALL_CHECK", "") // its second process has the variable of the first, and may have another order
@@ -451,8 +451,8 @@ func TestExploreIsScheduledAsTestIs(t *testing.T) {
 	})
 }
 
-// A test may explore twice: the workers of the second call run what is before it once, and do not explore that again. A single seed of
-// SQUALL_SEEDS is a subtest, as with Test, by which squall sweep knows it.
+// A test can call Explore twice. Workers of the second call run the first call's function once, without exploring it again. A single seed in
+// SQUALL_SEEDS is a subtest, as with Test, and squall sweep knows it by that name.
 func TestExploreTwice(t *testing.T) {
 	const variable = "SQUALL_TEST_RUNS"
 	first := os.Getenv(variable) == ""
@@ -476,7 +476,7 @@ func TestExploreTwice(t *testing.T) {
 	if first {
 		runs, err := os.ReadDir(os.Getenv(variable))
 		require.NoError(t, err)
-		// Here, in the first call's worker and there with each of 3 packets lost, and in the second call's worker.
+		// Here, in the first call's worker, there with each of 3 packets lost, and in the second call's worker.
 		require.Len(t, runs, 1+1+3+1)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// twoReasons charges twice for two reasons: the shop pays again when it gets no answer, and a bank that restarts carries out
-// its journal once more.
+// twoReasons charges twice for two reasons: the shop pays again when it gets no answer, and a bank that restarts executes its
+// journal once more.
 func twoReasons(t *testing.T, n *sim.Network) {
 	bank, shop := n.Host("bank"), n.Host("shop")
 	n.Link(bank, shop, netem.Config{Delay: 40 * ms})
@@ -64,8 +64,8 @@ func TestVictimTwoReasons(t *testing.T) {
 	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.ConnectionReset, sim.ReceiverCrashesAfter}}, twoReasons)
 }
 
-// Two bugs with one message are told apart by what was sent: the bank's shows when it crashes with the answer under way, or
-// after that; then the request was sent once.
+// Explore tells bugs with the same message apart by what was sent. The bank's bug shows when the bank crashes while the answer is under
+// way, or after that. In these runs the request was sent once.
 func TestExploreTellsBugsOfOneMessageApart(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimTwoReasons")
 	require.True(t, failed, out)
@@ -92,7 +92,7 @@ func TestVictimExploredRule(t *testing.T) {
 	})
 }
 
-// A rule that is broken is what failed, and not a part of the network's report.
+// When a rule is broken, the report gives the rule as the failure, not a line of the network's report.
 func TestExploreTellsWhichRuleWasBroken(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExploredRule")
 	require.True(t, failed, out)

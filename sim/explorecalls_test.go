@@ -19,7 +19,7 @@ func TestVictimExploredTwice(t *testing.T) {
 	}
 }
 
-// The command that repeats a run of a test's second call of Explore has nothing break in the first.
+// When a test's second call of Explore fails, the command that repeats the run breaks nothing in the first call.
 func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExploredTwice")
 	require.True(t, failed)
@@ -35,7 +35,7 @@ func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
 	require.Contains(t, out, `"0" is not the number of a call`)
 }
 
-// The README's report of an exploration is one that Explore prints, but for how long it took and where the test lies.
+// The README's report of an exploration is what Explore prints, except for the time that it took, the test's position and the command.
 func TestReadmeShowsWhatExploreSays(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExplored$/^pays-twice")
 	require.True(t, failed)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Of more than are tried those that are come from everywhere, not only from the beginning.
+// If not all trials are run, the chosen ones are spread evenly over all of them.
 func TestTrialsAreSpread(t *testing.T) {
 	var all []trial
 	for i := range 10 {
@@ -16,8 +16,8 @@ func TestTrialsAreSpread(t *testing.T) {
 	require.Equal(t, []trial{all[0], all[3], all[6]}, spread(all, 3))
 }
 
-// Two breakages after which the same was sent are one to whatever breaks next, and those that met nothing or failed the test lead on to none. The second one
-// of a pair is tried near the first one before far from it.
+// Two breakages with the same outcome, what was sent afterwards, count as one for the choice of pairs. Breakages that met nothing or failed the test begin
+// no pairs. The second breakage of a pair is tried near the first one before far from it.
 func TestPairsBeginWithOutcomesThatDiffer(t *testing.T) {
 	at := func(nth int) Place { return Place{From: "a", To: "b", Kind: Data, Nth: nth} }
 	after := func(nths ...int) (all []observedPacket) {

@@ -2,20 +2,20 @@ package sim
 
 import "net/netip"
 
-// A FamilyFilter is a box that drops the packets of a family.
+// A FamilyFilter is a box that drops the packets of an address family.
 type FamilyFilter struct {
 	n         *Network
 	four, six bool
 }
 
-// NewFamilyFilter makes r one that drops nothing.
+// NewFamilyFilter makes r a FamilyFilter that drops nothing.
 func NewFamilyFilter(r *Router) *FamilyFilter {
 	f := &FamilyFilter{n: r.n}
 	r.n.do(func() { r.n.install(r, f) })
 	return f
 }
 
-// Cut says what it drops from now on.
+// Cut sets which families it drops.
 func (f *FamilyFilter) Cut(four, six bool) { f.n.do(func() { f.four, f.six = four, six }) }
 
 func (f *FamilyFilter) forward(now int64, pkt *packet) {
@@ -26,7 +26,7 @@ func (f *FamilyFilter) forward(now int64, pkt *packet) {
 	f.n.transmit(pkt, now)
 }
 
-// Preferred sorts addresses as a dial of h does.
+// Preferred sorts addresses in the order in which a dial of h tries them.
 func (h *Host) Preferred(addrs []netip.Addr) []netip.Addr {
 	return ownAddrs(get(h.n, func() []netip.Addr { return h.preferred(addrs) }))
 }

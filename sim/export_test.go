@@ -16,8 +16,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// Bench runs f on a network in a bubble for a benchmark, which has no T to give. Time
-// is measured from outside: the clock inside is virtual.
+// Bench runs f on a network in a bubble for a benchmark, which has no T. Measure time outside
+// the bubble: the clock inside is virtual.
 func Bench(f func(n *Network), opts ...Option) {
 	synctest.Test(new(testing.T), func(*testing.T) {
 		if policy, _, _ := policiesWanted(); exact.Enabled && !exact.Enrol(1, policy) {
@@ -32,7 +32,7 @@ func Bench(f func(n *Network), opts ...Option) {
 	})
 }
 
-// SetPolicy has goroutines chosen by another policy than that of the environment, in exact mode, until the test ends.
+// SetPolicy sets the policy that chooses goroutines in exact mode, in place of the environment's, until the test ends.
 func SetPolicy(t *testing.T, text string) {
 	prepareExact(t)
 	before := schedule.policy
@@ -43,7 +43,7 @@ func SetPolicy(t *testing.T, text string) {
 	}
 }
 
-// Looks is how often a watchdog looks in a span of real time at a test in which it finds nothing.
+// Looks returns how often a watchdog that finds nothing looks at a test in a span of real time.
 func Looks(span time.Duration) (looks int) {
 	w := clockWatch{pause: looksFirst}
 	span -= w.wait()
@@ -54,18 +54,18 @@ func Looks(span time.Duration) (looks int) {
 	return looks
 }
 
-// IdleFaults names the faults that met nothing so far.
+// IdleFaults names the faults that have met nothing so far.
 func (n *Network) IdleFaults() string {
 	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })
 }
 
-// Remarks is what a test that passes logs.
+// Remarks returns what a test that passes logs.
 func (n *Network) Remarks() string { return n.remarks() }
 
-// SetOutsidePatience has a test fail sooner that waits for the operating system's network.
+// SetOutsidePatience sets how long a test may wait for the operating system's network before it fails.
 func SetOutsidePatience(d time.Duration) { outsidePatience = d }
 
-// WaitsForTheMachine says whether a bubble whose goroutines are in some states waits for nothing but
+// WaitsForTheMachine reports whether a bubble with goroutines in the given states waits only for
 // the operating system's network.
 func WaitsForTheMachine(states ...string) bool {
 	dump := "goroutine 1 [running]:\n"
@@ -76,7 +76,7 @@ func WaitsForTheMachine(states ...string) bool {
 	return len(s.machine) > 0 && !s.busy
 }
 
-// Instead says what to write instead of what a goroutine does, by its stack.
+// Instead returns the advice that a report gives for a goroutine with this stack.
 func Instead(stack string) string { return instead([]goroutine{{text: stack}}) }
 
 // KnownLibraries are the rows of the tables of libraries: those with hooks, and those that cannot
@@ -96,13 +96,13 @@ func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) 
 
 var RaceEnabled = raceEnabled
 
-// GoTest is how a report has tests run, of a process that a test starts: without what the process is to be checked for.
+// GoTest returns the command by which the report of a process started by a test has tests run. It ignores the checks that this process is under.
 func GoTest() string {
 	policy, _ := exact.ParsePolicy(os.Getenv(exact.Variable))
 	return strings.Join(goTest(policy), " ")
 }
 
-// GoTestHere is the same of this process.
+// GoTestHere returns the same for this process.
 func GoTestHere() string {
 	policy, _, _ := policiesWanted()
 	return strings.Join(goTest(policy), " ")
@@ -111,19 +111,19 @@ func GoTestHere() string {
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet
 
-// SetSpinLimit has the watchdog suspect a loop after fewer steps or calls, which it counts more often.
+// SetSpinLimit makes the watchdog suspect a loop after fewer steps or calls, and count them more often.
 func SetSpinLimit(steps uint64) {
 	spinLimit, spinLooks, spinAtEnd, stepsEvery = steps, 5, steps, 100*time.Millisecond
 }
 
-// SetForeignPatience has a test fail sooner that waits for what is outside of it.
+// SetForeignPatience sets how long a test may wait for something outside of it before it fails.
 func SetForeignPatience(d time.Duration) { foreignPatience = d }
 
-// SetAhead has a test given up so long before go test's deadline, however near that is.
+// SetAhead sets how long before go test's deadline a test is given up, however near the deadline is.
 func SetAhead(d time.Duration) { monitoring.ahead, monitoring.part = d, 1 }
 
-// Monitor has monitors look often, tell of a test after some real time to out, and give it up after
-// limit, if it is not 0. It returns a function that undoes that.
+// Monitor makes monitors look every so often, write a notice about a test to out after some real time, and give it up after
+// limit, unless that is 0. It returns a function that undoes this.
 func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 	before := monitoring
 	monitoring.every, monitoring.notices, monitoring.limit, monitoring.out = every, []time.Duration{notice}, limit, out
@@ -133,7 +133,7 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 // Eager turns lookahead off: the engine does everything at its instant.
 func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
-// Park parks all connections that have nothing under way, and says how many ends are parked.
+// Park parks all connections that have nothing under way, and returns the number of parked ends.
 func (n *Network) Park() int {
 	return get(n, func() (parked int) {
 		for _, h := range n.names.inOrder {
@@ -150,10 +150,10 @@ func (n *Network) Park() int {
 	})
 }
 
-// KeepAwake has all but so many ends of connections parked that have nothing to do.
+// KeepAwake sets how many idle ends of connections stay awake. The others are parked.
 func (n *Network) KeepAwake(most int) { n.do(func() { n.idlers.most = most }) }
 
-// Parked is how many ends of connections are parked.
+// Parked returns the number of parked ends of connections.
 func (n *Network) Parked() int {
 	return get(n, func() (parked int) {
 		for _, h := range n.names.inOrder {
@@ -167,10 +167,10 @@ func (n *Network) Parked() int {
 	})
 }
 
-// Steps is how often the engine was woken.
+// Steps returns how often the engine was woken.
 func (n *Network) Steps() uint64 { return n.harness.steps.Load() }
 
-// Disturbed is how many parts of the network a fault does something to at present.
+// Disturbed returns how many parts of the network a fault affects at present.
 func (n *Network) Disturbed() int {
 	return get(n, func() (count int) {
 		add := func(is bool) {
@@ -197,39 +197,39 @@ func (n *Network) Disturbed() int {
 // TraceRecord is the size of an event that the trace keeps, in bytes.
 const TraceRecord = int(unsafe.Sizeof(record{}))
 
-// ReceiveMemory is the memory that a socket of UDP counts for what waits to be read.
+// ReceiveMemory returns the memory that a UDP socket counts for data that waits to be read, in bytes.
 func ReceiveMemory(pc net.PacketConn) int {
 	u := pc.(*UDPConn)
 	return get(u.n, func() int { return u.buffer.used })
 }
 
-// ReceiveQueue is how many datagrams a socket has memory for.
+// ReceiveQueue returns the number of datagrams for which a socket has allocated memory.
 func ReceiveQueue(c net.PacketConn) int {
 	u := c.(*UDPConn)
 	return get(u.n, func() int { return cap(u.buffer.queue) })
 }
 
-// SetSweepTells has a sweep say more often how far it is.
+// SetSweepTells sets how often a sweep reports its progress.
 func SetSweepTells(every time.Duration) { sweepTells = every }
 
-// InitialSequence is the sequence number that a connection from 10.0.0.1 to 10.0.0.2:7
-// begins with.
+// InitialSequence returns the initial sequence number of a connection from 10.0.0.1 to
+// 10.0.0.2:7.
 func (n *Network) InitialSequence(at time.Duration, port uint16) uint32 {
 	return n.initialSequence(int64(at), netip.AddrPortFrom(addrOfHost(1), port), netip.AddrPortFrom(addrOfHost(2), 7))
 }
 
-// MachineFiles has Go's resolver, as far as the network knows, read other files than the operating system's.
-// It returns a function that undoes that.
+// MachineFiles replaces the operating system's files that the network takes for those of Go's resolver.
+// It returns a function that undoes this.
 func MachineFiles(resolv, hosts string) (undo func()) {
 	r, h := resolvConf, hostsFile
 	resolvConf, hostsFile = resolv, hosts
 	return func() { resolvConf, hostsFile = r, h }
 }
 
-// Frozen is how often the watchdog has moved the clock.
+// Frozen returns how often the watchdog has moved the clock.
 func (n *Network) Frozen() int { return int(n.harness.frozen.Load()) }
 
-// Paths is how many pairs of hosts the network keeps something about.
+// Paths returns the number of pairs of hosts for which the network keeps state.
 func (n *Network) Paths() int { return get(n, func() int { return len(n.wires.paths) }) }
 
 // Recount checks the counters of the hosts against their tables.
@@ -263,13 +263,13 @@ var (
 	Packed     = packed
 )
 
-// Recorded says whether what the network does is recorded beyond its trace.
+// Recorded reports whether the network records more than its trace.
 func (n *Network) Recorded() bool { return n.log.film != nil }
 
-// OneByOne has all segments be packets of their own: a film looks at each.
+// OneByOne makes every segment a packet of its own, because a film looks at each.
 func (n *Network) OneByOne() { n.do(func() { n.log.film = newFilm(n) }) }
 
-// Runs is how many packets in flight stand for several segments, and how many of them for some that arrive one after the other.
+// Runs returns how many packets in flight stand for several segments, and how many of those for segments that arrive one after the other.
 func (n *Network) Runs() (runs, spaced int) {
 	counts := get(n, func() (c [2]int) {
 		for _, e := range n.queue.events {
