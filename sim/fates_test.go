@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A copy may be corrupt as its original may, and each has a checksum of its own. They are of the link that has made them so, whoever finds it.
+// A copy can be corrupt like its original, and each has its own checksum. The link that corrupted them counts them, whichever node detects it.
 func TestCopiesAreCorruptToo(t *testing.T) {
 	for _, way := range []string{"a link", "a router", "a firewall"} {
 		t.Run(way, func(t *testing.T) {

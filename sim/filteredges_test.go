@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What is queued while the congestion window is full goes out with FIN in its last segment. Cut within that, the stream has no end of its own.
+// Data queued while the congestion window is full leaves with a FIN in its last segment. If a fault cuts that segment, the FIN is lost too.
 func TestACutSegmentLosesItsFIN(t *testing.T) {
 	const size = 20_000 // more than ten segments: the rest waits for the first acknowledgement, and Close comes before that
 	for _, row := range []struct {
@@ -122,7 +122,7 @@ func TestStreamsAreCountedFromTheirBeginning(t *testing.T) {
 	}
 }
 
-// Who ends his stream himself just where the fault would is not told that his peer has had enough: that one goes on.
+// A sender that ends its stream exactly at the fault's limit gets no reset: its peer goes on sending.
 func TestAnEndAtTheLimitIsTheSendersOwn(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		d := newDialogue(n)
@@ -163,7 +163,7 @@ func TestACutSegmentIsShorter(t *testing.T) {
 	})
 }
 
-// A packet that two faults delay is late by both; and neighbours are found, though a fault drops all packets.
+// A packet that two faults delay is late by both delays. A fault that drops all packets spares ARP.
 func TestFaultsMeetAPacketTogether(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -232,7 +232,7 @@ func TestProbesOfAClosedStreamAreNotAnswered(t *testing.T) {
 	})
 }
 
-// Of faults that let nothing pass the one that began last decides what the sender hears, and all count.
+// If several faults let nothing pass, the one that began last decides what the sender hears. All of them count the packet.
 func TestTheLastCutDecides(t *testing.T) {
 	for _, row := range []struct {
 		first, second func(l *sim.Link) *sim.Fault
