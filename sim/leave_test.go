@@ -9,7 +9,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A test that fails with many seeds leaves twenty folders, and runs that pass none unless they are asked for.
+// A test that fails with many seeds leaves folders for the first twenty. A run that passes leaves one only if the
+// user asks for it.
 func TestATestLeavesTwentyFolders(t *testing.T) {
 	left := func(k *keeper, o *outcome) (count int) {
 		for range 25 {
@@ -26,7 +27,8 @@ func TestATestLeavesTwentyFolders(t *testing.T) {
 	require.Zero(t, left(nil, failed))
 }
 
-// A window is shifted in a capture if both ends have said so (RFC 7323 section 2.2), and by what the last SYN says.
+// A capture scales a connection's windows only if both SYNs carried the option (RFC 7323 section 2.2), each by the
+// scale in its sender's latest SYN.
 func TestWindowsOfACaptureAreScaled(t *testing.T) {
 	a, b := netip.MustParseAddrPort("10.0.0.1:5000"), netip.MustParseAddrPort("10.0.0.2:80")
 	f := newFilm(nil)

@@ -21,14 +21,14 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The libraries of this file run as they are. Each is tried at rest, through an outage
-// of 30 s that their connections survive, and through a crash that they do not.
+// The libraries in this file run unmodified. Each must work on a healthy network, through an outage of 30 s that its
+// connections survive, and through a crash that breaks them.
 
 var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "hello over "+r.Proto)
 })
 
-// weather is what each library goes through.
+// weather puts a library through all of this.
 func weather(t *testing.T, do func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error), want string) {
 	t.Helper()
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -53,7 +53,7 @@ func weather(t *testing.T, do func(t *testing.T, n *sim.Network, server, phone *
 		require.Less(t, n.Elapsed(), start+70*time.Second, "the next retransmission comes after twice the outage at the latest")
 		require.Equal(t, dials, connections(n), "the connection survived")
 
-		// A crash resets what stands; the next request, or the one after it, goes anew.
+		// A crash resets the open connections. The next request, or the one after it, opens a new one.
 		server.Restart()
 		time.Sleep(time.Second)
 		if got, err = request(); err != nil {

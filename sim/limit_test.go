@@ -19,7 +19,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// dialForEver tries again for as long as there is a network.
+// dialForEver dials again and again until the network ends.
 func dialForEver(h *sim.Host) error {
 	for {
 		c, err := h.Dial("tcp", "b:7")
@@ -33,7 +33,7 @@ func dialForEver(h *sim.Host) error {
 	}
 }
 
-// At the limit of virtual time a test fails as any other does.
+// A test that reaches the limit of virtual time fails with the usual report.
 func TestLimitEndsATest(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		n.Host("b")
@@ -46,7 +46,7 @@ func TestLimitEndsATest(t *testing.T) {
 		"sim: at 1m0s of virtual time", "59s", "[S] seq 0", "To repeat it:")
 }
 
-// A loop that comes to the limit with an attempt of its own is not taken for one that waits.
+// A loop whose own attempt falls on the instant of the limit is not reported as waiting for a lock.
 func TestLimitInStepWithTheProgram(t *testing.T) {
 	for range 20 {
 		err := sim.Try(t, func(n *sim.Network) error {
@@ -63,7 +63,7 @@ func TestLimitInStepWithTheProgram(t *testing.T) {
 	}
 }
 
-// The default leaves room for what takes more than a year, and a limit for more.
+// The default limit allows tests of more than a year, and sim.Limit allows longer ones.
 func TestLimitLetsLongTestsPass(t *testing.T) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		time.Sleep(400 * 24 * time.Hour)
@@ -80,7 +80,7 @@ func TestLimitLetsLongTestsPass(t *testing.T) {
 	}, sim.Limit(time.Minute+1)))
 }
 
-// A test that does not notice the end of its network is abandoned, and the next one runs.
+// A test that ignores the end of its network is abandoned, and the next test runs.
 func TestVictimLimit(t *testing.T) {
 	victim(t)
 	t.Run("loop", func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestLimitAbandonsATestThatGoesOn(t *testing.T) {
 	require.NotContains(t, out, "panic:")
 }
 
-// A deadlock on a connection names the calls that wait, and what happened before the
-// keep-alives of a month.
+// The report of a deadlock on a connection names the calls that wait, and shows what happened before a month of
+// keep-alives.
 func TestDeadlockOnAConnection(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		accept(listen(t, n.Host("b"), ":7"), readOnly)
@@ -149,7 +149,7 @@ func TestDeadlockOnAConnection(t *testing.T) {
 
 func readOnly(c net.Conn) { io.ReadAll(c) }
 
-// A noticeBoard takes notices and sets a flag at the first.
+// A noticeBoard collects notices and sets a flag at the first.
 type noticeBoard struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -214,7 +214,7 @@ func playPingPong(done *atomic.Bool) {
 	<-pong
 }
 
-// A test that runs for long is told of, whatever it does, once, with what moves.
+// A test that takes long in real time is reported once, whatever it is doing, with the goroutines that are active.
 func TestNoticeOfATestThatTakesLong(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -245,7 +245,7 @@ func TestNoticeOfATestThatTakesLong(t *testing.T) {
 	}
 }
 
-// Near the deadline of go test a test is given up, with the whole report, and others go on.
+// Shortly before go test's deadline a test is abandoned with its full report, and the tests after it run.
 func TestVictimDeadline(t *testing.T) {
 	victim(t)
 	defer sim.Monitor(20*ms, time.Hour, 300*ms, os.Stderr)()
@@ -304,7 +304,7 @@ func TestTimeoutGivesTheReport(t *testing.T) {
 	require.NotContains(t, out, "test timed out")
 }
 
-// A bubble cannot hold another one.
+// A bubble cannot contain another bubble.
 func TestTestInsideOfTest(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		sim.Test(t, func(*testing.T, *sim.Network) {})
@@ -313,7 +313,7 @@ func TestTestInsideOfTest(t *testing.T) {
 	require.ErrorContains(t, err, "sim: Test is called inside Test, Try or synctest.Test: it makes a bubble of its own")
 }
 
-// With -race: a monitor may look before there is anything to look at.
+// With -race: a monitor that looks before the test has started finds nothing and does no harm.
 func TestMonitorLooksAtOnce(t *testing.T) {
 	defer sim.Monitor(time.Nanosecond, time.Hour, 0, io.Discard)()
 	for range 20 {

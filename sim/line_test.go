@@ -12,8 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Trains, and the segments of runs that are spaced, come in the order of their instants, then of their entry, whether they stand in line or
-// overtake others, and also when some are taken out.
+// Trains and spaced segments of runs arrive in the order of their instants, and at one instant in the order in which
+// they were added. This holds whether they are in line or overtake others, and when some are removed.
 func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 	runs := runsOf(t)
 	for seed := range uint64(200) {
@@ -118,7 +118,8 @@ func runsOf(t *testing.T) func(count int) *tcp.Segment {
 	}
 }
 
-// A datagram on its way is left to the call that waits for it, if that socket took the last one of the path, and so is one that a card holds.
+// A datagram in flight, or one held back by a coalescing network card, is left to the waiting call if its socket took
+// the last datagram of that path.
 func TestDatagramsAreLeftToTheCallThatWaits(t *testing.T) {
 	for _, card := range []time.Duration{0, time.Millisecond} {
 		Test(t, func(t *testing.T, n *Network) {

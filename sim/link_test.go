@@ -17,8 +17,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A rig has what a fault is tried on: an established TCP connection with an echo at
-// its other end, and a pair of UDP sockets; a - b, 10 ms each way.
+// A rig is the setup for trying a fault: an established TCP connection with an echo server at the other end, and a
+// pair of UDP sockets. Hosts a and b are 10 ms apart, each way.
 type rig struct {
 	t        *testing.T
 	n        *sim.Network
@@ -56,8 +56,8 @@ func (r *rig) connect() {
 	time.Sleep(time.Second) // all is quiet: nothing of it shares an instant with the test
 }
 
-// echoes sends a byte over the established connection and returns how long its echo
-// took, or 0 if it has not come after a while.
+// echoes sends a byte over the established connection and returns how long its echo took, or 0 if none arrived in
+// time.
 func (r *rig) echoes(within time.Duration) time.Duration {
 	r.t.Helper()
 	start := r.n.Elapsed()
@@ -71,7 +71,7 @@ func (r *rig) echoes(within time.Duration) time.Duration {
 	return r.n.Elapsed() - start
 }
 
-// datagrams sends one in each direction and says which of them arrive.
+// datagrams sends one datagram in each direction and reports which of them arrive.
 func (r *rig) datagrams() (aToB, bToA bool) {
 	r.t.Helper()
 	_, err := r.atA.Write([]byte{1})
@@ -89,7 +89,7 @@ func (r *rig) datagrams() (aToB, bToA bool) {
 	return arrives(r.atB), arrives(r.answer)
 }
 
-// connects dials from a to b, or gives up after a while.
+// connects dials from a to b and gives up after a while.
 func (r *rig) connects(within time.Duration) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), within)
 	defer cancel()
@@ -128,7 +128,7 @@ func TestDownIsSilent(t *testing.T) {
 	})
 }
 
-// What is on its way when the link goes down arrives.
+// Packets already in flight when the link goes down still arrive.
 func TestDownTakesNothingBack(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.n.After(5*ms, r.link.Down)
@@ -165,9 +165,8 @@ func TestDownFromSilencesOneDirection(t *testing.T) {
 	})
 }
 
-// A link that rejects tells the sender: a dial fails after the way to the link and
-// back, a datagram of a host that knows it has no route is refused, an established
-// connection goes on trying (RFC 1122 section 4.2.3.9).
+// A link that rejects tells the sender. A dial fails after the round trip to the link. A host that has learned that
+// it has no route refuses to send a datagram. An established connection keeps trying (RFC 1122 section 4.2.3.9).
 func TestRejectTellsTheSender(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Reject()
@@ -198,7 +197,7 @@ func TestRejectBehindARouter(t *testing.T) {
 	})
 }
 
-// What a held link was given waits, and goes on in its order when it is released.
+// Packets sent on a held link wait, and continue in order when it is released.
 func TestHoldAndRelease(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Hold()
@@ -226,8 +225,8 @@ func TestHoldAndRelease(t *testing.T) {
 	})
 }
 
-// What waits goes before what is sent at the instant of the release: on the first link and on
-// one behind a router, of TCP and UDP, of the host that wrote before and of another.
+// Packets that a link held are delivered before packets sent at the instant of the release. This holds on the first
+// link and on one after a router, for TCP and UDP, and for packets of the same host and of another.
 func TestReleaseComesBeforeNewPackets(t *testing.T) {
 	for name, opts := range map[string][]sim.Option{"": nil, "many timers": {sim.ManyTimers()}} {
 		for _, eager := range []bool{false, true} {
@@ -279,7 +278,7 @@ func releaseBeforeNew(t *testing.T, eager bool, opts ...sim.Option) {
 	}, opts...)
 }
 
-// A release and a dial: the SYN comes behind what waited of another connection.
+// A SYN that is sent at the instant of a release arrives after the held packets of another connection.
 func TestReleaseComesBeforeADial(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Hold()
@@ -298,7 +297,7 @@ func TestReleaseComesBeforeADial(t *testing.T) {
 	})
 }
 
-// What was released once does not come again.
+// Packets that were released once are not delivered again.
 func TestReleaseEmptiesTheQueue(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Hold()
@@ -335,7 +334,7 @@ func TestNoNewsAboutNews(t *testing.T) {
 	})
 }
 
-// Set holds for what is sent from then on.
+// Set affects only packets that are sent after it.
 func TestSetChangesTheLinkUnderTraffic(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Set(netem.Config{Delay: 50 * ms})

@@ -16,8 +16,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Deferred work must be as if it had been done at its instant: however the program and the network's
-// schedule interfere meanwhile, the trace is that of an engine that defers nothing.
+// Lookahead changes no trace. However the program and scheduled changes of the network interfere, the trace must
+// equal that of an engine that defers no work.
 func TestLookaheadLeavesTraces(t *testing.T) {
 	t.Parallel()
 	for i, c := range []struct {

@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The same for programs drawn at random.
+// Lookahead changes no trace of randomly generated programs.
 func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(fewerUnderRace(20)) {
@@ -25,7 +25,7 @@ func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 	}
 }
 
-// Queues that decide late have timers of their own.
+// Lookahead changes no trace when queues use timers to decide late about a packet.
 func TestLookaheadAndQueuesThatDecideLate(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(fewerUnderRace(6)) {
@@ -33,7 +33,8 @@ func TestLookaheadAndQueuesThatDecideLate(t *testing.T) {
 	}
 }
 
-// lateSockets are randomSockets behind queues that decide late what becomes of a packet, and that change.
+// lateSockets is randomSockets with queues that decide late what happens to a packet, and whose configuration
+// changes.
 func lateSockets(n *sim.Network) {
 	server, r := n.Host("server"), n.Rand("queues")
 	cfg := func() netem.Config {
@@ -49,16 +50,15 @@ func lateSockets(n *sim.Network) {
 	randomSockets(n)
 }
 
-// Fragments travel in one train with packets that are whole. These are programs of hundreds that
-// tell.
+// Fragments share a train with whole packets. Of hundreds of generated programs, these seeds show a fault here.
 func TestLookaheadAndFragments(t *testing.T) {
 	for _, seed := range []uint64{23, 64, 81} {
 		requireSameWithoutLookahead(t, seed, narrowSockets)
 	}
 }
 
-// A timer that has been put off a little counts by its new instant. This is one download of
-// thousands that tells.
+// A timer that is postponed slightly counts at its new instant. Of thousands of downloads, this one shows a fault
+// here.
 func TestLookaheadAndTimersThatMove(t *testing.T) {
 	path := netem.Config{Delay: 50 * ms, Rate: 10 * netem.Mbit, Queue: netem.DropTail{Bytes: 125_000}, Loss: netem.Bernoulli(0.03)}
 	cfg := both(measuredHost("cubic"), path)
@@ -91,8 +91,8 @@ func randomLink(r *rand.Rand) netem.Config {
 	return cfg
 }
 
-// randomSockets has goroutines read and write, under faults. All times are multiples of
-// 5 ms, so that much happens at one instant.
+// randomSockets runs goroutines that read and write while faults happen. All times are multiples of 5 ms, so that
+// many events share an instant.
 func randomSockets(n *sim.Network) {
 	r := n.Rand("program")
 	client, server := n.Host("client"), n.Host("server")
@@ -123,7 +123,7 @@ func randomSockets(n *sim.Network) {
 			if mine.IntN(3) == 0 {
 				end.(*sim.TCPConn).SetReadBuffer(3000 + mine.IntN(20_000))
 			}
-			// Some take their time, and some do not.
+			// Some goroutines read slowly, others do not.
 			slowly, size := 1+5*mine.IntN(2), 12_000
 			if slowly == 1 {
 				size = 60_000
@@ -148,7 +148,7 @@ func randomSockets(n *sim.Network) {
 			})
 		}
 	}
-	// Faults, at instants of their own: the program would race with them.
+	// Faults happen at instants of their own, because otherwise the program would race with them.
 	for range r.IntN(4) {
 		at, length := time.Duration(r.IntN(100))*5*ms+2*ms, time.Duration(1+r.IntN(10))*5*ms
 		fault := []struct{ begin, end func() }{
@@ -164,8 +164,8 @@ func randomSockets(n *sim.Network) {
 	all.Wait()
 }
 
-// narrowSockets has goroutines read and write over a link that loses packets, and whose MTU
-// changes and is often so small that packets travel in fragments.
+// narrowSockets runs goroutines that read and write over a lossy link whose MTU changes and is often so small that
+// packets are fragmented.
 func narrowSockets(n *sim.Network) {
 	r := n.Rand("program")
 	client, server, router := n.Host("client"), n.Host("server"), n.Router("r")
@@ -226,7 +226,7 @@ func narrowSockets(n *sim.Network) {
 	all.Wait()
 }
 
-// echoTo connects to a server that sends back what it gets, in small pieces.
+// echoTo connects to a server that sends back what it receives, in small pieces.
 func echoTo(n *sim.Network, client, server *sim.Host) net.Conn {
 	if l, err := server.Listen("tcp", ":7"); err == nil {
 		accept(l, func(c net.Conn) {

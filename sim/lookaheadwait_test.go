@@ -12,8 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What the program does at the instant at which the network woke it has arrived, on a link without delay, when synctest.Wait returns: a test may
-// look at the other side then.
+// On a link without delay, data that the program sends at the instant at which the network woke it has arrived when
+// synctest.Wait returns. A test may then inspect the other side.
 func TestWaitComesAfterWhatHappensAtItsInstant(t *testing.T) {
 	for _, eager := range []bool{false, true} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Lookups of one instant, two questions each, are the same packets in each run: their ports and
-// IDs follow from what is asked.
+// Lookups at one instant, of two questions each, send the same packets in every run: their ports and IDs depend only
+// on the question.
 func TestLookupsReplay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want string
@@ -51,8 +51,8 @@ func TestLookupsReplay(t *testing.T) {
 	}
 }
 
-// A socket of a lookup is one of UDP: it ends with its context, with the host and with Close, and
-// its port is free again.
+// The socket of a lookup is a UDP socket. It ends with its context, with its host, or when it is closed, and then its
+// port is free again.
 func TestLookupsEnd(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone := n.Host("phone")
@@ -86,7 +86,7 @@ func TestLookupsEnd(t *testing.T) {
 	})
 }
 
-// machineFiles are files of another machine.
+// machineFiles replaces the operating system's resolv.conf and hosts files with those of another machine.
 func machineFiles(t *testing.T, resolv, hosts string) {
 	file := func(name, text string) string {
 		name = filepath.Join(t.TempDir(), name)
@@ -96,8 +96,8 @@ func machineFiles(t *testing.T, resolv, hosts string) {
 	t.Cleanup(sim.MachineFiles(file("resolv.conf", resolv), file("hosts", hosts)))
 }
 
-// What the resolver makes of a short name with a search domain of the operating system does not get to the
-// network, so the packets are those of a machine without one.
+// The names that Go's resolver builds from a short name and the operating system's search domains never reach the
+// network. The packets are those of a machine without search domains.
 func TestLookupsDoNotSearchTheMachinesDomains(t *testing.T) {
 	machineFiles(t, "# made by hand\nnameserver 192.0.2.1\ndomain nowhere.example\nsearch Corp.example. lab.example\n", "")
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -146,7 +146,7 @@ func TestLookupsDoNotSearchTheMachinesDomains(t *testing.T) {
 	})
 }
 
-// TestVictimHosts has hosts that the operating system's hosts file knows too.
+// TestVictimHosts uses host names that the operating system's hosts file also contains.
 func TestVictimHosts(t *testing.T) {
 	victim(t)
 	machineFiles(t, "", "127.0.0.1 localhost\n127.0.1.1\tbuilder Server. # not third\n10.0.0.3 elsewhere\nnonsense phone\n")

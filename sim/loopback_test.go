@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The program is the same as on the simulated network, and so are names and ports.
+// On loopback the program is the same as on the simulated network, with the same names and ports.
 func TestLoopbackIsTheMachines(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	n := sim.New(sim.Loopback())
@@ -62,7 +62,7 @@ func exchange(from *sim.Host, address string) error {
 	return err
 }
 
-// A crash resets what is there, and what listens is found again after a restart.
+// A crash resets a host's connections, and its listeners are reachable again after a restart.
 func TestCrashOnLoopback(t *testing.T) {
 	n := sim.New(sim.Loopback())
 	defer n.Close()
@@ -98,7 +98,7 @@ func TestCrashOnLoopback(t *testing.T) {
 	require.NoError(t, exchange(phone, "server:7"))
 }
 
-// What the program closes is no longer the host's: it is not listed, and its port is free.
+// A socket that the program closes no longer belongs to its host: it is not listed, and its port is free.
 func TestClosedSocketsAreForgottenOnLoopback(t *testing.T) {
 	n := sim.New(sim.Loopback())
 	defer n.Close()

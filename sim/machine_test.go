@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Whenever a connection is parked, it goes on as if it had not been.
+// Parking never changes the trace, whenever a connection is parked.
 func TestParkingLeavesTraces(t *testing.T) {
 	t.Parallel()
 	parked := 0
@@ -43,8 +43,8 @@ func TestParkingLeavesTraces(t *testing.T) {
 	require.Greater(t, parked, fewerUnderRace(300))
 }
 
-// Of many connections those that wait are parked by themselves, in less than 2.2 kB for both ends and their part of the trace; awake
-// they take 2.7. They carry bytes as ever afterwards.
+// Most idle connections are parked without being asked. Both ends together with their share of the trace take less
+// than 2.2 kB, compared with 2.7 kB when awake. Afterwards they carry data as before.
 func TestManyIdleConnectionsAreParked(t *testing.T) {
 	t.Setenv("SQUALL_ARTIFACTS", "off") // what is recorded takes memory
 	const conns = 2000

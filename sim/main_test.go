@@ -27,7 +27,7 @@ func checksAll() bool {
 	return check == "1" || check == "schedules"
 }
 
-// mayDiffer says that two runs of a test may differ, and why, so that they are not compared.
+// mayDiffer states that two runs of a test may differ, and why, so that they are not compared.
 func mayDiffer(t *testing.T, why string) {
 	t.Helper()
 	if checksAll() {

@@ -14,8 +14,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A market is a client behind a NAT, and a web server behind a load balancer, whose address a name server knows: all that a fault can
-// be about. Each of the links takes 5 ms, but for the one between the two boxes, which takes none.
+// A market is a setup with everything that a fault can affect: a client behind a NAT, a web server behind a load
+// balancer, and a name server that knows the balancer's address. Each link takes 5 ms, except the one between the two
+// boxes, which takes no time.
 type market struct {
 	n                        *sim.Network
 	client, dns, web, spare  *sim.Host
@@ -61,8 +62,8 @@ func newMarket(n *sim.Network) *market {
 // impair changes the client's link.
 func (s *market) impair(cfg netem.Config) *sim.Fault { return sim.Impair(s.near, cfg) }
 
-// sell answers each request of 100 bytes, after 10 ms of work, by 3000 bytes with the clock in them, and the end of the requests by a receipt and
-// the end, 50 ms later.
+// sell answers each request of 100 bytes, after 10 ms of work, with 3000 bytes that contain the time. When the
+// requests end, it sends a receipt and closes 50 ms later.
 func (s *market) sell(h *sim.Host, c net.Conn) {
 	defer c.Close()
 	for p := make([]byte, 100); ; {
@@ -82,9 +83,9 @@ func (s *market) sell(h *sim.Host, c net.Conn) {
 	}
 }
 
-// buy says how a visit went. Undisturbed: the name is known at 120 ms, the connection stands at 140 ms, two requests
-// are answered at 170 and 230 ms, 20 ms and 10 ms of work after they were sent, and the client closes its half at 300 ms: the receipt
-// comes at 370 ms, and the end with it.
+// buy describes how a visit went. Without a fault the name is resolved at 120 ms and the connection is established at
+// 140 ms. Two requests are answered at 170 and 230 ms, which is 20 ms of travel and 10 ms of work after each was
+// sent. The client closes its half at 300 ms. The receipt and the end arrive at 370 ms.
 func (s *market) buy() (said string) {
 	at := func(when time.Duration) { time.Sleep(when - s.n.Elapsed()) }
 	defer func() { said = strings.TrimSuffix(said, ", ") }()

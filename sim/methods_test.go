@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Programs and libraries look for these methods beyond those of net.Conn and net.Listener.
+// Programs and libraries look for these methods, which go beyond net.Conn and net.Listener.
 var (
 	_ interface {
 		net.Conn
@@ -29,7 +29,8 @@ var (
 	} = (*sim.TCPListener)(nil)
 )
 
-// What needs a descriptor must not be there, not even as an error: libraries that find it use it.
+// Methods that need a file descriptor must be absent. A method that returns an error is not enough, because a library
+// that finds it uses it.
 func TestSocketsHaveNoDescriptor(t *testing.T) {
 	for _, socket := range []any{new(sim.TCPConn), new(sim.UDPConn), new(sim.TCPListener)} {
 		_, ok := socket.(syscall.Conn)
@@ -58,8 +59,8 @@ func TestAcceptTCP(t *testing.T) {
 	})
 }
 
-// A file is copied to a connection, and a connection to where a program likes; io.Copy takes
-// these ways, so that its errors are those of package net.
+// A file can be copied to a connection, and a connection to any writer. io.Copy uses these methods, so its errors are
+// those of package net.
 func TestCopy(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -85,8 +86,8 @@ func TestCopy(t *testing.T) {
 	})
 }
 
-// io.Copy from and to a connection that its peer has reset has the errors that it has on the
-// machine's own TCP.
+// io.Copy from and to a connection that its peer has reset returns the same errors as over the operating system's
+// TCP.
 func TestErrorsOfCopyAreThoseOfPackageNet(t *testing.T) {
 	describe := func(err error) (text string) {
 		for ; err != nil; err = errors.Unwrap(err) {

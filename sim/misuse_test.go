@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Each misuse panics with a sentence that names the field, its value and what is
-// allowed, and leaves the network as it was.
+// Each misuse panics with a message that names the field, its value and the allowed values, and leaves the network
+// unchanged.
 func TestMisusePanics(t *testing.T) {
 	n := sim.New()
 	defer n.Close()
@@ -139,7 +139,7 @@ func TestMisusePanics(t *testing.T) {
 		{func() { a.ServeHTTP("80", handler) }, `sim: host a: ServeHTTP: listen tcp: address 80: missing port in address`},
 		{func() { crashed.ServeHTTP(":80", handler) }, `sim: host crashed: ServeHTTP: listen tcp :80: socket: network is down`},
 
-		// What was never made.
+		// Nil and zero objects.
 		{func() { noHost.Dial("tcp", "web:80") }, `sim: Host.Dial: the host is nil, or was not made by Network.Host`},
 		{func() { noHost.DialContext(context.Background(), "tcp", "web:80") }, `sim: Host.DialContext: the host is nil, or was not made by Network.Host`},
 		{func() { a.Coalesce(-1) }, `sim: host a: Coalesce: delay = -1ns: must be from 0 to 100ms`},

@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Datagrams of 100 bytes at 800 bit/s leave a second apart. What waits when the link changes
-// leaves at the new rate.
+// Datagrams of 100 bytes at 800 bit/s leave one second apart. When the link changes, the waiting ones leave at the
+// new rate.
 func TestSetMovesWhatWaits(t *testing.T) {
 	const rate = 800 * netem.Bit
 	s := time.Second
@@ -82,8 +82,8 @@ func TestSetMovesWhatWaits(t *testing.T) {
 	}
 }
 
-// Each packet keeps what was drawn for it: those that wait at a link when it becomes faster
-// arrive as if it had always been, jitter, overtaking and copies included.
+// Each packet keeps its random draws. When a link becomes faster, the packets waiting at it arrive as if it had
+// always been fast, with the same jitter, reordering and duplicates.
 func TestSetKeepsWhatWasDrawn(t *testing.T) {
 	cfg := netem.Config{Delay: 50 * ms, Jitter: 30 * ms, Duplicate: 0.3, Reorder: 0.3, Corrupt: 0.2}
 	at := func(rate netem.BitRate) netem.Config {
@@ -121,7 +121,7 @@ func TestSetKeepsWhatWasDrawn(t *testing.T) {
 	require.Equal(t, arrivals(fast, fast), arrivals(100, fast))
 }
 
-// A connection over a link of 800 bit/s is done soon after that is lifted.
+// A connection over a link of 800 bit/s finishes soon after the rate limit is removed.
 func TestRateLiftedUnderAConnection(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -144,9 +144,8 @@ func TestRateLiftedUnderAConnection(t *testing.T) {
 	})
 }
 
-// Links with all impairments change again and again under flows in both directions; every
-// packet arrives once, or is accounted for, and an engine that leaves nothing for later does
-// the same.
+// Links with every impairment change again and again while data flows in both directions. Every packet arrives once
+// or is accounted for, and an engine without lookahead produces the same trace.
 func TestLookaheadAndSetUnderLoad(t *testing.T) {
 	for seed := range uint64(6) {
 		run := func(eager bool, opts ...sim.Option) (account string) {

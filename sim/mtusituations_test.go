@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// mtuModes are Linux's values of IP_MTU_DISCOVER; the last is none.
+// mtuModes are Linux's values of IP_MTU_DISCOVER; the last one stands for no setting.
 var mtuModes = []struct {
 	name  string
 	value int // less than 0: it is left alone
 }{{"default", -1}, {"want", 1}, {"do", 2}, {"dont", 0}, {"probe", 3}, {"nine", 9}}
 
-// mtuSituations is what sockets of UDP do, by mode, with datagrams that are too big for the client's link, or for that
-// between the routers.
+// mtuSituations records what UDP sockets do, in each mode, with datagrams too large for the client's link or for the
+// link between the routers.
 func (s *wayStage) mtuSituations() {
 	for _, f := range wayFamilies {
 		hop := map[string]int{"IPv4": 1000, "IPv6": 1300}[f.name]
@@ -32,7 +32,7 @@ func (s *wayStage) mtuSituations() {
 	}
 }
 
-// sending is a socket that sends to a server's.
+// sending is a socket that sends to a socket of the server.
 type sending struct {
 	write func(size int) (int, error)
 	read  func(d time.Duration) string
@@ -75,7 +75,7 @@ func readPacket(pc net.PacketConn, d time.Duration) string {
 	return fmt.Sprint(n, " bytes")
 }
 
-// tries writes some datagrams, and says of each what the write returned and what arrived within 80 ms.
+// tries writes datagrams of some sizes, and reports for each what the write returned and what arrived within 80 ms.
 func (o sending) tries(sizes ...int) (all string) {
 	for i, size := range sizes {
 		if i > 0 {
@@ -125,7 +125,7 @@ func (s *wayStage) mtuSocket(name string, server netip.Addr, mode int, connected
 	tries("the hop is wide again", 1400, 1400)
 }
 
-// errorNumber is that of the operating system in an error.
+// errorNumber returns the operating system's error number in an error.
 func errorNumber(err error) string {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {

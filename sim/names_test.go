@@ -30,8 +30,8 @@ func TestResolverKnowsTheHosts(t *testing.T) {
 	}
 }
 
-// A name finds its host in any case and with the final dot; what no host is called is
-// not found, and no time passes.
+// A name finds its host in upper or lower case, with or without the final dot. A name that no host has is not found,
+// and the lookup takes no time.
 func TestHostsFindEachOtherByName(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, phone := n.Host("Server"), n.Host("phone")
@@ -57,7 +57,7 @@ func TestHostsFindEachOtherByName(t *testing.T) {
 	})
 }
 
-// One space of names, in any case, for hosts and routers (RFC 4343).
+// Hosts and routers share one set of names, which ignores case (RFC 4343).
 func TestRoutersHaveNamesInAnyCase(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		gw := n.Router("GW")
@@ -66,8 +66,8 @@ func TestRoutersHaveNamesInAnyCase(t *testing.T) {
 	})
 }
 
-// Of a host that exists there is an address and, the other way round, its name. Anything
-// else about it is no data, which is not the same as no such name.
+// For an existing host the resolver has its address and, in reverse, its name. Every other type of record is answered
+// with no data, which differs from no such name.
 func TestResolverAnswersOtherTypes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone := n.Host("phone")

@@ -17,7 +17,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// nameNet is a phone that asks a name server, 10 ms away.
+// nameNet is a phone that asks a name server 10 ms away.
 type nameNet struct {
 	n         *sim.Network
 	ns, phone *sim.Host
@@ -33,7 +33,7 @@ func newNameNet(n *sim.Network, cfg sim.NameServerConfig) nameNet {
 	return x
 }
 
-// What a Go program sees of a name server in trouble, and after how long. The resolver is Go's.
+// What Go's resolver returns when a name server is in trouble, and after how long.
 func TestWhatGoSeesOfNameServers(t *testing.T) {
 	const (
 		found    = "found"
@@ -99,7 +99,7 @@ func TestWhatGoSeesOfNameServers(t *testing.T) {
 	}
 }
 
-// whatOf is the end of the reason of a DNSError, and what it is.
+// whatOf returns the end of a DNSError's reason, and the kind of the error.
 func whatOf(err error) string {
 	if err == nil {
 		return "found"
@@ -123,7 +123,7 @@ func whatOf(err error) string {
 	return parts[len(parts)-1] + ": " + strings.Join(kinds, " ")
 }
 
-// questionsIn counts the packets that were sent to a name server with something in them.
+// questionsIn counts the packets with a payload that were sent to a name server.
 func questionsIn(n *sim.Network) (count int) {
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Sent && e.TargetPort == 53 && e.Length > 0 {
@@ -133,7 +133,7 @@ func questionsIn(n *sim.Network) (count int) {
 	return count
 }
 
-// Of two servers the second one is asked after the first one's failure, and nobody after that.
+// The second of two servers is asked after the first one fails, and no server after that.
 func TestTheSecondNameServerIsAsked(t *testing.T) {
 	{
 		for _, row := range []struct {
@@ -170,8 +170,8 @@ func TestTheSecondNameServerIsAsked(t *testing.T) {
 	}
 }
 
-// A resolver that reads of three servers and three attempts in the operating system's resolv.conf makes nine tries. The
-// network sees two; the others get the outcome of the second at once.
+// A resolver that reads of three servers and three attempts in the operating system's resolv.conf makes nine
+// attempts. The network sees two of them; the others return the outcome of the second at once.
 func TestTriesDoNotDependOnTheMachine(t *testing.T) {
 	machineFiles(t, "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\nnameserver 192.0.2.4\noptions attempts:3 timeout:2\n", "")
 	for _, silent := range []bool{false, true} {
@@ -218,7 +218,7 @@ func TestTriesDoNotDependOnTheMachine(t *testing.T) {
 	}
 }
 
-// Records of all types reach a Go program.
+// A Go program can look up records of all types.
 func TestNameServersHaveRecordsOfAllTypes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{
@@ -277,7 +277,7 @@ func TestNameServersHaveRecordsOfAllTypes(t *testing.T) {
 	})
 }
 
-// An answer that is too long for UDP comes over TCP, at the size that the client names.
+// An answer too long for UDP arrives over TCP. The limit is the size that the client announces.
 func TestLongAnswersComeByTCP(t *testing.T) {
 	for _, row := range []struct{ addresses, udp, want int }{
 		{75, 0, 1}, {76, 0, 2}, {30, 512, 1}, {31, 512, 2}, {2000, 0, 2}, // of 16 bytes each, beside 30
@@ -299,7 +299,8 @@ func TestLongAnswersComeByTCP(t *testing.T) {
 	}
 }
 
-// What other clients than Go's resolver can tell apart: a name without records from none, and what fits into 512 bytes.
+// Clients other than Go's resolver can distinguish a name without records from an unknown name, and see which answers
+// fit into 512 bytes.
 func TestNameServerForAnyClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "a.left.example": {}, "*.w.example": {"A 10.0.0.8"},
@@ -384,7 +385,7 @@ func TestRoundRobin(t *testing.T) {
 	})
 }
 
-// A name server is a process: with its host it stops, freezes and starts again, with what it was told.
+// A name server is a process: it stops, freezes and starts again with its host, and keeps its configuration.
 func TestNameServersAreProcesses(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
@@ -413,7 +414,8 @@ func TestNameServersAreProcesses(t *testing.T) {
 	})
 }
 
-// An answer is late by its own delay, whatever else waits, and those of one instant come in the order of their questions.
+// Each answer is delayed by its own delay, whatever else waits. Answers due at one instant are sent in the order of
+// their questions.
 func TestLateAnswersComeWhenTheyAreDue(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
@@ -445,7 +447,8 @@ func TestLateAnswersComeWhenTheyAreDue(t *testing.T) {
 	})
 }
 
-// A name server that cannot accept, because its host has no descriptors left, accepts again when it has.
+// A name server whose host has run out of file descriptors cannot accept connections, and accepts again once
+// descriptors are free.
 func TestANameServerWithoutDescriptors(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a": {"A 10.0.0.9"}}})

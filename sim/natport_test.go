@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// home is hosts behind a NAT, and a host outside, all a millisecond from it. Who is connected to is told by whom.
+// home has two hosts behind a NAT and a host outside, each a millisecond from the NAT.
 func home(t *testing.T, n *sim.Network, cfg func(a, b *sim.Host) sim.NATConfig) (a, b, outside *sim.Host, nat *sim.Router) {
 	a, b, outside, nat = n.Host("a"), n.Host("b"), n.Host("outside"), n.Router("nat")
 	for _, h := range []*sim.Host{a, b, outside} {
@@ -23,12 +23,12 @@ func home(t *testing.T, n *sim.Network, cfg func(a, b *sim.Host) sim.NATConfig) 
 	return a, b, outside, nat
 }
 
-// sayWho answers each connection with the address from which it comes.
+// sayWho answers each connection with the address from which it arrived.
 func sayWho(t *testing.T, h *sim.Host, addr string) {
 	accept(listen(t, h, addr), func(c net.Conn) { fmt.Fprintln(c, c.RemoteAddr()); io.Copy(io.Discard, c) })
 }
 
-// askWho connects and returns what sayWho says.
+// askWho connects and returns the address that sayWho answers.
 func askWho(t *testing.T, from *sim.Host, port int, to string) (public *net.TCPAddr) {
 	t.Helper()
 	c, err := dialerOf(from, &net.TCPAddr{Port: port}).Dial("tcp", to)
@@ -41,7 +41,8 @@ func askWho(t *testing.T, from *sim.Host, port int, to string) (public *net.TCPA
 	return public
 }
 
-// A port that is taken has another of its kind in its place: below 512, from 600 to 1023, or from 1024 on (nf_nat_l4proto_unique_tuple).
+// If a port is taken, the NAT chooses another from the same range: below 512, from 600 to 1023, or from 1024 up
+// (nf_nat_l4proto_unique_tuple).
 func TestPrivilegedPortsStayPrivileged(t *testing.T) {
 	for _, row := range []struct{ port, least, most int }{
 		{1, 1, 511}, {511, 1, 511}, {512, 600, 1023}, {1023, 600, 1023}, {1024, 1024, 65535}, {65535, 1024, 65535},
@@ -67,7 +68,8 @@ func TestPrivilegedPortsStayPrivileged(t *testing.T) {
 	})
 }
 
-// An inner address and port that has another outside keeps that for its other connections (find_appropriate_src), as long as one is left.
+// An inner address and port keeps its outer address and port for its other connections too (find_appropriate_src), as
+// long as one is free.
 func TestAPortIsLentForAllConnections(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, outside, nat := home(t, n, func(a, b *sim.Host) sim.NATConfig { return sim.NATConfig{} })
@@ -147,7 +149,8 @@ func TestPortForwarding(t *testing.T) {
 	})
 }
 
-// By two forwards to one port a client's port leads there only once: what comes back could not be told apart.
+// When two forwards lead to one port, a client's port can use only one of them, because the replies of the two could
+// not be told apart.
 func TestTwoForwardsToOnePort(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, _, outside, nat := home(t, n, func(a, _ *sim.Host) sim.NATConfig {

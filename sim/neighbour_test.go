@@ -15,10 +15,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The figures of a real kernel beside these tests are of Linux 6.18, between network
-// namespaces on a bridge; its timers run a little late.
+// The measurements of a real kernel quoted in these tests are from Linux 6.18, between network namespaces on a
+// bridge. Its timers run a little late.
 
-// asked is when a node asked by ARP for a neighbour.
+// asked returns when a node sent ARP requests for a neighbour.
 func asked(n *sim.Network, who string) (at []time.Duration) {
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Sent && e.Protocol == "arp" && e.Flags == "request" && e.From == who {
@@ -28,7 +28,7 @@ func asked(n *sim.Network, who string) (at []time.Duration) {
 	return at
 }
 
-// onEthernet has hosts a and b 10 ms apart, on a link with ARP.
+// onEthernet sets up hosts a and b 10 ms apart, on a link with ARP.
 func onEthernet(t *testing.T, f func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host), opts ...sim.Option) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -39,7 +39,7 @@ func onEthernet(t *testing.T, f func(t *testing.T, n *sim.Network, link *sim.Lin
 	}, opts...)
 }
 
-// oneByte sends a byte to an echo and waits for it.
+// oneByte sends a byte to an echo server and waits for it.
 func oneByte(c net.Conn) {
 	check1(c.Write([]byte{1}))
 	check1(io.ReadFull(c, make([]byte, 1)))
@@ -50,7 +50,7 @@ func check1[T any](v T, err error) T {
 	return v
 }
 
-// The first to say something asks before; whoever was asked knows the way back.
+// The first host to send asks for its neighbour. The host that was asked already knows the way back.
 func TestNeighboursAskOnce(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		c := dial(t, a, "b:7")
@@ -64,7 +64,7 @@ func TestNeighboursAskOnce(t *testing.T) {
 	})
 }
 
-// What fails when a host of the same network is off: measured 3.06 s, twice.
+// If a host of the same network is off, nobody answers ARP and calls fail. Linux took 3.06 s, measured twice.
 func TestNobodyAnswersByARP(t *testing.T) {
 	off := func(t *testing.T, n *sim.Network, a, b *sim.Host) {
 		b.PowerOff()
@@ -86,7 +86,7 @@ func TestNobodyAnswersByARP(t *testing.T) {
 		n.Link(n.Host("a"), n.Host("b"), netem.Config{})
 		lan(t, n)
 	}, sim.ARP())
-	// A host itself is no neighbour.
+	// A host is not its own neighbour.
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		accept(listen(t, n.Host("a"), ":7"), echo)
 		oneByte(dial(t, n.Host("a"), "a:7"))
@@ -94,7 +94,7 @@ func TestNobodyAnswersByARP(t *testing.T) {
 	}, sim.ARP())
 }
 
-// Without ARP a link is a line to one other end: there is silence.
+// Without ARP a link is a line with one other end, and a host that is off is silent.
 func TestWithoutARPThereIsSilence(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: 10 * ms})
@@ -105,7 +105,7 @@ func TestWithoutARPThereIsSilence(t *testing.T) {
 	})
 }
 
-// Whatever stops packets on the link stops ARP; what stops only programs, or IP, does not.
+// A fault that stops packets on the link also stops ARP. A fault that stops only programs, or only IP, does not.
 func TestWhatStopsARP(t *testing.T) {
 	for name, stop := range map[string]func(n *sim.Network, link *sim.Link, a, b *sim.Host){
 		"down":         func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Down() },
@@ -165,7 +165,7 @@ func TestWhatStopsARP(t *testing.T) {
 	})
 }
 
-// The last router of a path asks for the host, and says that it is not there: measured 3.06 s.
+// The last router of a path asks for the host, and reports that it is unreachable. Linux took 3.06 s.
 func TestARPBehindARouter(t *testing.T) {
 	behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
 		link.ARP()
@@ -189,8 +189,8 @@ func TestARPBehindARouter(t *testing.T) {
 	})
 }
 
-// No socket of UDP hears of it, on the same network or behind a router, connected or not: its
-// calls go well, as measured.
+// UDP sockets never learn of a failed neighbour, on the same network or after a router, connected or not. Their calls
+// succeed, as on Linux.
 func TestUDPAndARP(t *testing.T) {
 	quiet := func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -219,10 +219,10 @@ func TestUDPAndARP(t *testing.T) {
 	})
 }
 
-// An established connection to a host that is gone: what was known of the neighbour holds for
-// 15 to 45 s, then the next packet goes and it is asked thrice, then what follows waits. Measured:
-// believed for 40 s, doubted at 54.3 s with the next retransmission, asked at 59.5 s, failed at
-// 62.5 s, asked again at 107.6 s, failed at 110.7 s.
+// An established connection to a host that is gone. The neighbour's entry is valid for 15 to 45 s. After that the
+// next packet is still sent, then the neighbour is asked three times, and from then on packets wait. On Linux the
+// entry was valid for 40 s, doubted at 54.3 s with the next retransmission, asked for at 59.5 s, failed at 62.5 s,
+// asked for again at 107.6 s and failed at 110.7 s.
 func TestAConnectionLosesItsNeighbour(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		a.SetTCP(sim.TCPConfig{Retries2: 9})
@@ -262,7 +262,7 @@ func TestAConnectionLosesItsNeighbour(t *testing.T) {
 	})
 }
 
-// How long an answer holds is drawn from 15 to 45 s, from the seed, and anew every five minutes.
+// The time for which an answer is valid is drawn from 15 to 45 s by the seed, and drawn anew every five minutes.
 func TestHowLongANeighbourIsBelieved(t *testing.T) {
 	seedsOfItsOwn(t)
 	holds := func(seed uint64, wait time.Duration) (d time.Duration) {
@@ -270,7 +270,7 @@ func TestHowLongANeighbourIsBelieved(t *testing.T) {
 			u, err := a.Dial("udp", "b:9999")
 			require.NoError(t, err)
 			time.Sleep(wait)
-			// The first packet in doubt is followed by a request 5 s later.
+			// 5 s after the first packet that is sent in doubt, a request follows.
 			for len(asked(n, "a")) < 2 {
 				for range 10 {
 					u.Write([]byte{1})
@@ -296,8 +296,8 @@ func TestHowLongANeighbourIsBelieved(t *testing.T) {
 	require.Equal(t, holds(1, 0), holds(1, time.Minute), "drawn once for five minutes")
 }
 
-// As long as TCP sees its data acknowledged nobody asks; a program that only receives has its
-// host ask, and the answer hold.
+// While TCP sees its data acknowledged, the host does not ask. If a program only receives, its host asks, and the
+// answer renews the entry.
 func TestTCPConfirmsANeighbour(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		c := dial(t, a, "b:7")
@@ -331,8 +331,8 @@ func TestTCPConfirmsANeighbour(t *testing.T) {
 	})
 }
 
-// What waits for an answer takes 212992 bytes of memory: of 1,000 datagrams the kernel kept the
-// last 256 of 10 bytes, the last 92 of 1,000.
+// Datagrams that wait for an ARP answer may take 212992 bytes of memory. Of 1,000 datagrams Linux kept the last 256
+// of 10 bytes, or the last 92 of 1,000 bytes.
 func TestWhatWaitsForARPIsBounded(t *testing.T) {
 	for _, row := range []struct{ size, kept int }{{10, 256}, {1000, 92}, {1400, 92}} {
 		size, kept := row.size, row.kept
@@ -362,8 +362,8 @@ func TestWhatWaitsForARPIsBounded(t *testing.T) {
 	}
 }
 
-// TCP sends nothing again that waits in its own host: one SYN leaves (measured: none of its
-// retransmissions counts).
+// TCP does not retransmit a segment that still waits in its own host, so a single SYN leaves. Linux counted none of
+// its retransmissions either.
 func TestWhatWaitsForARPIsNotSentAgain(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		link.Down()
@@ -376,7 +376,7 @@ func TestWhatWaitsForARPIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// A cable that is pulled out has both ends forget each other at once, and what waits is gone.
+// When a cable is unplugged, both ends forget each other at once and drop the waiting packets.
 func TestUnplug(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		oneByte(dial(t, a, "b:7"))
@@ -419,8 +419,8 @@ func TestUnplug(t *testing.T) {
 	})
 }
 
-// Who loses power has nothing in memory: neither neighbours nor what waits for them. The others
-// know it still, and it does what it is asked.
+// A host that loses power forgets its neighbours and the packets that wait for them. The others still know it, and it
+// answers their requests.
 func TestPowerOffForgetsNeighbours(t *testing.T) {
 	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 		oneByte(dial(t, a, "b:7"))
@@ -449,7 +449,7 @@ func TestPowerOffForgetsNeighbours(t *testing.T) {
 	})
 }
 
-// A link that rejects sends back what IP carries to others: a neighbour that is asked meanwhile answers.
+// A link that rejects returns only IP packets. A neighbour that is asked meanwhile answers.
 func TestRejectedNeighboursAnswer(t *testing.T) {
 	for _, network := range []string{"udp4", "udp6"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

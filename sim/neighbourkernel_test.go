@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What calls come to when a neighbour does not answer, or the carrier is lost, is what they come to on a real kernel.
+// Calls return what they return on a real kernel when a neighbour does not answer or the carrier is lost.
 func TestNeighboursAreThoseOfTheKernel(t *testing.T) {
 	got := map[string]string{}
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

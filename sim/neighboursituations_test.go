@@ -23,8 +23,8 @@ func (s *neighbourStage) note(name string, f func() string) {
 	s.got[name] = timed(f)
 }
 
-// neighbourSituations is what becomes of calls when a neighbour does not answer, or the client's carrier is lost, and when
-// that ends.
+// neighbourSituations records what calls return when a neighbour does not answer or the client loses its carrier, and
+// when that ends.
 func (s *neighbourStage) neighbourSituations() {
 	for _, f := range wayFamilies {
 		for _, how := range []struct {
@@ -36,7 +36,8 @@ func (s *neighbourStage) neighbourSituations() {
 	}
 }
 
-// failing is the situations of one way to fail. Most begin 1.2 s after it did, when Linux has noticed for certain.
+// failing records the situations of one way to fail. Most begin 1.2 s after the failure, by when Linux has certainly
+// noticed it.
 func (s *neighbourStage) failing(name string, server netip.Addr, fail func()) {
 	at := netip.AddrPortFrom(server, 7).String()
 	l, err := s.server.Listen("tcp", at)
@@ -83,7 +84,7 @@ func (s *neighbourStage) failing(name string, server netip.Addr, fail func()) {
 	s.datagrams(name, server, broken)
 }
 
-// datagrams is what sockets of UDP learn in 5 s.
+// datagrams records what UDP sockets learn in 5 s.
 func (s *neighbourStage) datagrams(name string, server netip.Addr, broken func()) {
 	broken()
 	c, err := s.client.Dial(net.Dialer{}, "udp", netip.AddrPortFrom(server, 9).String())

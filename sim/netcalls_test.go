@@ -146,7 +146,7 @@ func TestRawReadsOfPackageNet(t *testing.T) {
 			}
 			raw, err := c.(syscall.Conn).SyscallConn()
 			assert.NoError(t, err)
-			// What go-redis does with an idle connection, and what a gRPC client does with one that it reads from.
+			// go-redis does this with an idle connection, and a gRPC client with one that it reads from.
 			peek := func() (k int, err error) {
 				assert.NoError(t, raw.Read(func(fd uintptr) bool {
 					k, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Who asks the operating system's network for a host of the simulated one is told, and the test fails
-// though it may expect an error.
+// A program that asks the operating system's network for a simulated host is told so. The test fails even if it
+// expects an error.
 func TestDefaultTransportInATest(t *testing.T) {
 	for _, url := range []string{"http://SERVER/", "http://10.0.0.1/"} {
 		err := sim.Try(t, func(n *sim.Network) error {
@@ -31,7 +31,7 @@ func TestDefaultTransportInATest(t *testing.T) {
 	}
 }
 
-// What is no host of the network is let through, and noted.
+// A name or address that belongs to no simulated host is passed on to the operating system's network and noted.
 func TestTheMachinesNetworkIsNoted(t *testing.T) {
 	var remarks string
 	answer := make(chan string, 1)
@@ -72,7 +72,7 @@ func TestTheMachinesResolverIsNotAskedForHosts(t *testing.T) {
 		`sim: net.DefaultResolver was asked for "server" by net.Dial at `, "outside_test.go:", "To repeat it:")
 }
 
-// A test that waits for the operating system's network fails, and the next one runs.
+// A test that waits for the operating system's network fails, and the next test runs.
 func TestVictimOutside(t *testing.T) {
 	victim(t)
 	sim.SetOutsidePatience(time.Second)
@@ -106,7 +106,8 @@ func TestWaitingForTheMachinesNetworkFailsTheTest(t *testing.T) {
 	require.NotContains(t, out, "mutex")
 }
 
-// As long as a goroutine runs, the test may yet do something.
+// A test is not reported as waiting for the operating system's network while one of its goroutines runs, because it
+// may still do something.
 func TestWhoWaitsForTheMachinesNetwork(t *testing.T) {
 	require.True(t, sim.WaitsForTheMachine("select (durable)", "IO wait", "sync.Mutex.Lock"))
 	for _, state := range []string{"running", "runnable", "syscall", "GC assist wait"} {
@@ -115,7 +116,7 @@ func TestWhoWaitsForTheMachinesNetwork(t *testing.T) {
 	require.False(t, sim.WaitsForTheMachine("select (durable)", "sync.Mutex.Lock"))
 }
 
-// Libraries are known by their functions in a stack, and the special ones hide the general.
+// Libraries are recognised by their functions in a stack. A specific library takes precedence over a general one.
 func TestKnownLibraries(t *testing.T) {
 	grpc := "goroutine 7 [select, synctest bubble 1]:\nnet.(*Resolver).LookupHost(0x1)\n\t/go/src/net/lookup.go:200 +0x1\n" +
 		"google.golang.org/grpc/internal/resolver/dns.(*dnsResolver).watcher(0x1)\n\t/mod/dns.go:10 +0x1\n" +
@@ -132,7 +133,7 @@ func TestKnownLibraries(t *testing.T) {
 	require.Contains(t, sim.Instead(kcp), "\ngithub.com/xtaci/kcp-go: its timers")
 }
 
-// The tables of interop's README are those that the texts are made of.
+// The tables in interop's README are those from which the messages are made.
 func TestInteropReadmeHasTheHooks(t *testing.T) {
 	readme, err := os.ReadFile("../interop/README.md")
 	require.NoError(t, err)

@@ -11,7 +11,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// One family that is lost, or one address: a dual-stack client goes to the other one after 300 ms (net.Dialer's FallbackDelay).
+// If a fault loses all packets of one address family, or of one address, a dual-stack client uses the other after 300
+// ms (net.Dialer's FallbackDelay).
 func TestPacketsOfAFamily(t *testing.T) {
 	for _, row := range []struct {
 		pkts  sim.Packets
@@ -41,7 +42,7 @@ func TestPacketsOfAFamily(t *testing.T) {
 	}
 }
 
-// Neighbours find each other whatever a fault is for.
+// A fault on chosen packets never affects ARP or neighbour discovery, whichever packets it chooses.
 func TestNeighboursAreNeverMeant(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		d := newDialogue(n)

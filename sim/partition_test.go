@@ -17,8 +17,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// reach sends a datagram from each host to each other and returns the pairs "ab" of
-// which it arrived.
+// reach sends a datagram from each host to every other one and returns the pairs "ab" for which it arrived.
 func reach(t *testing.T, n *sim.Network, names string) string {
 	t.Helper()
 	arrived := map[string]bool{}
@@ -104,7 +103,7 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// A partition covers hosts that never met, and costs nothing for each pair of them.
+// A partition covers hosts that have never communicated, and costs nothing for each pair of hosts.
 func TestPartitionIsLookedUp(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		var sides [2][]*sim.Host
@@ -133,7 +132,7 @@ func TestPartitionIsLookedUp(t *testing.T) {
 	})
 }
 
-// A partition covers whole paths, also those over a router, whoever else uses it.
+// A partition covers whole paths, including those over a router, whoever else uses the router.
 func TestPartitionCoversRoutes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		hub := n.Router("hub")
@@ -145,7 +144,7 @@ func TestPartitionCoversRoutes(t *testing.T) {
 	})
 }
 
-// New and established connections meet a partition alike, and both go on after it.
+// A partition affects new and established connections alike, and both continue after it.
 func TestPartitionStopsConnections(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.n.Partition([]*sim.Host{r.a}, []*sim.Host{r.b})
@@ -163,7 +162,7 @@ func TestPartitionStopsConnections(t *testing.T) {
 	})
 }
 
-// With the way back cut a server hears and cannot answer, not even that nobody listens.
+// If only the way back is cut, a server receives packets but cannot answer, not even that nobody listens.
 func TestPartitionOneWayTakesAnswers(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.n.PartitionOneWay([]*sim.Host{r.b}, []*sim.Host{r.a})
@@ -199,7 +198,8 @@ func TestPartitionSparesLoopback(t *testing.T) {
 	})
 }
 
-// A link whose packets a partition takes is not one to which no packet came, however it was made and whatever the partition does.
+// A partition that drops packets on a link does not make the link count as unused, however it was made and whatever
+// the partition does.
 func TestLinksThatAPartitionCutsAreUsed(t *testing.T) {
 	cfg := netem.Config{Delay: 10 * ms, Jitter: ms}
 	type hosts struct{ a, b *sim.Host }
@@ -261,7 +261,8 @@ func TestLinksThatAPartitionCutsAreUsed(t *testing.T) {
 	}
 }
 
-// What is spared because it begins while a partition for open connections lasts is open when that begins again.
+// A connection that is opened during a partition for open connections is spared. When the partition begins again, it
+// counts as open.
 func TestAPartitionForOpenConnectionsBeginsAgain(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
