@@ -15,8 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A narrows is a way from a to b whose middle link, between two routers, is the narrow one:
-// 5 + 10 + 5 ms. The hosts' own links take 1500 bytes, so that they announce an MSS of 1460.
+// A narrows is a path from a to b of 5 + 10 + 5 ms, whose narrow link is the middle one, between two routers. The
+// hosts' own links take 1500 bytes, so that they announce an MSS of 1460.
 type narrows struct {
 	t      *testing.T
 	n      *sim.Network
@@ -36,7 +36,7 @@ func narrowsOf(t *testing.T, n *sim.Network, mtu int) *narrows {
 
 func (w *narrows) config(mtu int) netem.Config { return netem.Config{Delay: 10 * ms, MTU: mtu} }
 
-// connect returns both ends of a new connection of a to b.
+// connect returns both ends of a new connection from a to b.
 func (w *narrows) connect() (c, peer net.Conn) {
 	w.t.Helper()
 	l := listen(w.t, w.b, ":7")
@@ -47,8 +47,7 @@ func (w *narrows) connect() (c, peer net.Conn) {
 	return c, peer
 }
 
-// carry writes so many bytes on one end and reads them on the other, and returns how long that
-// took.
+// carry writes size bytes on one end, reads them on the other, and returns how long that took.
 func (w *narrows) carry(from, to net.Conn, size int) time.Duration {
 	w.t.Helper()
 	start := w.n.Elapsed()
@@ -66,7 +65,7 @@ func (w *narrows) carry(from, to net.Conn, size int) time.Duration {
 	return w.n.Elapsed() - start
 }
 
-// since are the events of the trace from a number on that match.
+// since returns the matching events of the trace from the given number on.
 func since(n *sim.Network, number int, match func(e sim.Event) bool) (all []sim.Event) {
 	for e := range n.Trace().Events() {
 		if e.Number >= number && match(e) {
@@ -87,9 +86,8 @@ func largest(events []sim.Event) (size int) {
 	return size
 }
 
-// The first flight is 10 full segments. The router sends them back, and 10 ms after they were
-// sent a cuts them to what fits: 1000 - 52 = 948 bytes. That is remembered for the
-// destination for 10 minutes.
+// The first flight is 10 full segments, about which the router sends messages back. 10 ms after sending them, a cuts
+// them to what fits: 1000 - 52 = 948 bytes. The MTU is remembered for the destination for 10 minutes.
 func TestRouterTellsTheMTUOfItsLink(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := narrowsOf(t, n, 1000)
@@ -131,8 +129,8 @@ func TestRouterTellsTheMTUOfItsLink(t *testing.T) {
 	})
 }
 
-// The MTU of a host's own link counts for the next segment (tcp_current_mss); what is on its
-// way arrives. Nothing is lost, and when the link takes more again segments grow.
+// A new MTU of a host's own link applies to the next segment (tcp_current_mss). Segments in flight still arrive and
+// nothing is lost. When the link takes more again, segments grow.
 func TestOwnLinkChangesItsMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -151,8 +149,8 @@ func TestOwnLinkChangesItsMTU(t *testing.T) {
 	})
 }
 
-// A link in the middle shrinks while a connection stands, or a narrower way takes the place
-// of the old one: one round trip to the router later everything goes on.
+// A link in the middle shrinks during a connection, or a narrower path replaces the old one. One round trip to the
+// router later, data flows again.
 func TestMTUShrinksOnTheWay(t *testing.T) {
 	for name, shrink := range map[string]func(w *narrows){
 		"set": func(w *narrows) { w.middle.Set(w.config(1000)) },
@@ -183,8 +181,8 @@ func TestMTUShrinksOnTheWay(t *testing.T) {
 	}
 }
 
-// A firewall that lets no ICMP pass makes a black hole of a narrow link: the handshake and
-// small messages pass, and what fills a segment never does.
+// A firewall that blocks ICMP turns a narrow link into a black hole: the handshake and small messages pass, full
+// segments never do.
 func TestPathMTUBlackHole(t *testing.T) {
 	for _, blocks := range []string{"r1", "r2"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -211,7 +209,7 @@ func TestPathMTUBlackHole(t *testing.T) {
 	}
 }
 
-// What a blocked router drops is not told either when a link of it rejects.
+// A router that may not send ICMP also stays silent about the packets it drops because a link of it rejects.
 func TestBlockedICMPOfALinkThatRejects(t *testing.T) {
 	behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
 		link.RejectWith(sim.ICMPPortUnreachable)
@@ -222,9 +220,9 @@ func TestBlockedICMPOfALinkThatRejects(t *testing.T) {
 	})
 }
 
-// A message about less than 552 bytes is not believed (net.ipv4.route.min_pmtu): segments of
-// 552 are sent without the bit that forbids to cut them, and the router does. So even the
-// least MTU of all carries everything.
+// A message that names less than 552 bytes is not believed (net.ipv4.route.min_pmtu). Segments of 552 bytes are sent
+// without the bit that forbids fragmentation, and the router fragments them. So even the smallest MTU carries
+// everything.
 func TestPathMTUBelowTheLeast(t *testing.T) {
 	for _, mtu := range []int{551, 300, 68} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -243,10 +241,9 @@ func TestPathMTUBelowTheLeast(t *testing.T) {
 	}
 }
 
-// On a link of 68 bytes the host's own IP cuts segments of 36 bytes in two (tcp_min_snd_mss).
-// Of the first ones TCP learns only that they may be cut, and its tail loss probe goes
-// through, after two round trips and 2 ms (TCP_TIMEOUT_MIN). (Linux 6.18 counts what its
-// own IP refuses as not sent, and waited 205 ms.)
+// On a link of 68 bytes the host's own IP fragments segments of 36 bytes (tcp_min_snd_mss). From the first segments
+// TCP learns only that fragmentation is allowed. Its tail loss probe arrives, after two round trips and 2 ms
+// (TCP_TIMEOUT_MIN). (Linux 6.18 counts segments that its own IP refuses as not sent, and waited 205 ms.)
 func TestLeastMTUOfAnOwnLink(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := &narrows{t: t, n: n, a: n.Host("a"), b: n.Host("b")}
@@ -270,7 +267,7 @@ func TestLeastMTUOfAnOwnLink(t *testing.T) {
 	})
 }
 
-// A host that loses its power forgets; one whose processes crash does not.
+// A host that loses power forgets the MTU. A host whose processes crash does not.
 func TestPowerOffForgetsTheMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := narrowsOf(t, n, 1000)
@@ -291,9 +288,9 @@ func TestPowerOffForgetsTheMTU(t *testing.T) {
 	})
 }
 
-// UDP of package net, IP_PMTUDISC_WANT, as Linux 6.18 has it: the first datagram is lost at the
-// router; a connected socket has EMSGSIZE for its next call, which sends nothing; what
-// follows the host cuts to what it has learned.
+// UDP sockets of package net (IP_PMTUDISC_WANT) behave as on Linux 6.18. The first datagram is lost at the router. On
+// a connected socket the next call fails with EMSGSIZE and sends nothing. The host fragments later datagrams to the
+// MTU that it has learned.
 func TestUDPLearnsTheMTU(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -348,7 +345,7 @@ func TestUDPLearnsTheMTU(t *testing.T) {
 	}
 }
 
-// A read of a connected socket has the error too, at the instant at which the message comes.
+// A read on a connected socket also returns the error, at the instant at which the message arrives.
 func TestUDPReadLearnsTheMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := narrowsOf(t, n, 1000)
@@ -362,8 +359,8 @@ func TestUDPReadLearnsTheMTU(t *testing.T) {
 	})
 }
 
-// What was learned of a path counts beside the host's own link, whichever is narrower, and for
-// the way that begins with that link only.
+// The MTU learned for a path and that of the host's own link both apply, and the smaller one wins. The learned MTU
+// applies only to the path that begins with that link.
 func TestLearnedMTUAndOwnLink(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := narrowsOf(t, n, 1000)
@@ -385,8 +382,7 @@ func TestLearnedMTUAndOwnLink(t *testing.T) {
 	})
 }
 
-// A link that shrinks in the middle of a transfer counts for the segments that an
-// acknowledgement sets free.
+// If a host's own link shrinks during a transfer, the segments that the next acknowledgement releases already fit it.
 func TestOwnLinkShrinksInATransfer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := &narrows{t: t, n: n, a: n.Host("a"), b: n.Host("b")}
@@ -402,8 +398,8 @@ func TestOwnLinkShrinksInATransfer(t *testing.T) {
 	})
 }
 
-// What is too small to believe is remembered for 10 minutes from the first news of it: news of
-// packets that were on their way already does not count (ip_mtu_locked).
+// An MTU too small to be believed is remembered for 10 minutes from the first message about it. Messages about
+// packets that were already in flight do not count (ip_mtu_locked).
 func TestALockedMTUIsLearnedOnce(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := narrowsOf(t, n, 300)

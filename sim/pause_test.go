@@ -13,11 +13,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Whatever the processes of a paused host ask of the network happens when the host goes on,
-// not before, and all of it. b is paused for a minute; what each call has to cause is looked
-// for from a's side, shortly before that is over, and shortly after.
+// Whatever the processes of a paused host ask of the network happens when the host resumes, completely and not
+// before. Host b is paused for a minute. The effect of each call is looked for on host a, shortly before the pause
+// ends and shortly after.
 func TestResumeDeliversWhatWasAskedFor(t *testing.T) {
-	// heard says whether something has come to be read.
+	// heard reports whether there is something to read.
 	heard := func(c net.Conn) bool {
 		c.SetReadDeadline(in(time.Nanosecond))
 		k, _ := c.Read(make([]byte, 100))
@@ -148,7 +148,7 @@ func TestResumeDeliversWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-// What a paused host was asked is as nothing if it crashes.
+// If a paused host crashes, nothing that its processes asked for happens.
 func TestCrashForgetsWhatAPausedHostAskedFor(t *testing.T) {
 	onRig(t, func(r *rig) {
 		l := listen(r.t, r.a, ":70").(*sim.TCPListener)
@@ -199,7 +199,7 @@ func connects(h *sim.Host, addr string) bool {
 	return err == nil
 }
 
-// refusesDatagrams sends one and waits for the news that nobody wants it.
+// refusesDatagrams sends a datagram and waits for the message that nobody listens.
 func refusesDatagrams(h *sim.Host, addr string) bool {
 	c, err := h.Dial("udp", addr)
 	check(err)

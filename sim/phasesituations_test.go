@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// patience are values of TCP_USER_TIMEOUT; zero is none.
+// patience lists values of TCP_USER_TIMEOUT; zero means none.
 var patience = []time.Duration{0, 300 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second}
 
-// phaseSituations is what TCP_USER_TIMEOUT does in each phase of a connection. Those of a kind happen at once.
+// phaseSituations records what TCP_USER_TIMEOUT does in each phase of a connection. Situations of one kind run at
+// once.
 func (s *wayStage) phaseSituations() {
 	for _, f := range wayFamilies {
 		s.patienceInSilence(f.name+", ", f.server)
@@ -91,7 +92,8 @@ func (s *wayStage) patienceInSilence(name string, server netip.Addr) {
 	time.Sleep(200 * time.Millisecond)
 }
 
-// patienceWithWindow has servers that do not read, and answer the probes of their closed windows, or not.
+// patienceWithWindow records what happens with servers that do not read, and that either answer the probes of their
+// closed windows or do not.
 func (s *wayStage) patienceWithWindow(name string, server netip.Addr) {
 	for _, silent := range []bool{false, true} {
 		what := "window closed"
@@ -124,7 +126,7 @@ func (s *wayStage) patienceWithWindow(name string, server netip.Addr) {
 	}
 }
 
-// endless gives bytes without end.
+// endless yields bytes without end.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

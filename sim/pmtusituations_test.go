@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// pathSituations is what connections do where a hop takes less than the two ends' links.
+// pathSituations records what connections do when a hop has a smaller MTU than the links of both ends.
 func (s *wayStage) pathSituations() {
 	for _, f := range wayFamilies {
 		for _, mtu := range []int{1400, 1280, 1000, 552, 400} {
@@ -20,7 +20,7 @@ func (s *wayStage) pathSituations() {
 	}
 }
 
-// carried says how long data takes from one end of a connection to the other, and how large the packets were.
+// carried reports how long data takes from one end of a connection to the other, and how large the packets were.
 func (s *wayStage) carried(from, to net.Conn, size int) string {
 	s.watch()
 	return timed(func() string {

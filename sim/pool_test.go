@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is in use at one time is kept for the next, but not all of what was in use at the worst.
+// A pool keeps as many objects as were in use at one time for the next time, but not all that were in use at the
+// peak.
 func TestPoolKeepsNoMoreThanItNeeds(t *testing.T) {
 	var p pool
 	flights := func(size int) (made int) {

@@ -17,7 +17,7 @@ import (
 )
 
 func TestPoolsAreEmptiedOnlyWhereItIsNeeded(t *testing.T) {
-	// No collections but those that are asked for, whatever other tests have left running.
+	// Only explicit garbage collections run, whatever other tests have left running.
 	percent := debug.SetGCPercent(-1)
 	defer debug.SetGCPercent(percent)
 	forced := func(k *poolKeeper) uint32 {
@@ -89,8 +89,8 @@ func TestWhichSourcesKeepPools(t *testing.T) {
 	require.False(t, keepsPools(nil))
 }
 
-// What package systems links has the tests of every pattern empty all pools before each bubble, if it is not known to be harmless: two
-// collections of garbage, a third of what those tests cost.
+// If a pool in what package systems links were not known to be harmless, the tests of every pattern would empty all
+// pools before each bubble. That takes two garbage collections, a third of the cost of those tests.
 func TestPoolsOfThePatternsHoldBuffersOnly(t *testing.T) {
 	files, err := filepath.Glob("../patterns/*/*.go")
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestPoolsOfThePatternsHoldBuffersOnly(t *testing.T) {
 	}, pools)
 }
 
-// madeBy is what the function New of a pool returns.
+// madeBy names what the function New of a pool returns.
 func madeBy(pool ast.Expr) (made string) {
 	ast.Inspect(pool, func(n ast.Node) bool {
 		if r, ok := n.(*ast.ReturnStmt); ok && len(r.Results) == 1 {

@@ -51,8 +51,8 @@ func TestFullAcceptQueueDropsInSilence(t *testing.T) {
 	})
 }
 
-// The last acknowledgement of a handshake finds the queue full that its SYN found open:
-// the client believes in the connection, and the SYN-ACK comes again.
+// The last acknowledgement of a handshake finds the accept queue full, although the SYN found room. The client
+// believes that the connection is established, and the SYN-ACK is sent again.
 func TestAcceptQueueThatFillsDuringTheHandshake(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client, far := n.Host("server"), n.Host("client"), n.Host("far")
@@ -61,7 +61,7 @@ func TestAcceptQueueThatFillsDuringTheHandshake(t *testing.T) {
 		for range 4096 {
 			dial(t, client, "server:7")
 		}
-		// Two SYNs pass together; the first acknowledgement takes the last place.
+		// Two SYNs pass together, and the first acknowledgement takes the last place.
 		first, second := make(chan net.Conn, 1), make(chan net.Conn, 1)
 		go func() { first <- dial(t, far, "server:7") }()
 		go func() { second <- dial(t, far, "server:7") }()
@@ -100,8 +100,8 @@ func portOf(a net.Addr) int {
 	return p
 }
 
-// Local ports come from Linux's range; all of them to one destination, then no more,
-// and one that is free is taken again.
+// Local ports come from Linux's range. Every port can be used for one destination, then a dial fails, and a port that
+// becomes free is used again.
 func TestEphemeralPorts(t *testing.T) {
 	if testing.Short() || sim.RaceEnabled {
 		t.Skip("opens 28232 connections, which takes long")
@@ -138,8 +138,7 @@ func TestEphemeralPorts(t *testing.T) {
 		conns[5].Close()
 		require.Equal(t, freed, portOf(dial(t, client, "server:7").LocalAddr()))
 
-		// A port that the server still remembers, since it closed first: the SYN takes the
-		// place of what waits there.
+		// The server, which closed first, still remembers the port. A SYN replaces the connection in TIME_WAIT.
 		(<-accepted).Close()
 		settle()
 		freed = portOf(conns[7].LocalAddr())
@@ -154,7 +153,7 @@ func TestEphemeralPorts(t *testing.T) {
 	})
 }
 
-// The side that closes first keeps the port for 60 s: TIME_WAIT.
+// The side that closes first keeps the port for 60 s (TIME_WAIT).
 func TestTimeWait(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		c.Close()
@@ -180,7 +179,7 @@ func TestListenAddresses(t *testing.T) {
 		accept(l, echo)
 		dial(t, b, "a:"+strconv.Itoa(port)).Close()
 
-		// A port is taken by address; 0.0.0.0 overlaps with all.
+		// A port is taken for an address; 0.0.0.0 overlaps with every address.
 		listen(t, a, "127.0.0.1:80")
 		listen(t, a, "a:80")
 		_, err := a.Listen("tcp", ":80")
@@ -193,7 +192,7 @@ func TestListenAddresses(t *testing.T) {
 		_, err = b.ListenPacket("udp", ":80")
 		require.NoError(t, err, "UDP has ports of its own")
 
-		// A closed listener's port is free at once, and nobody is there any more.
+		// The port of a closed listener is free at once, and a dial finds nobody there.
 		l.Close()
 		_, err = b.Dial("tcp", "a:"+strconv.Itoa(port))
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
@@ -218,7 +217,7 @@ func TestListenAddresses(t *testing.T) {
 	})
 }
 
-// A listener on loopback is not there for others.
+// Other hosts cannot reach a listener on loopback.
 func TestLoopback(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -263,8 +262,8 @@ func TestAcceptDeadline(t *testing.T) {
 	})
 }
 
-// Package net limits its calls of the system's library by a channel that the first of them
-// makes. Those of two bubbles in one process must not meet in a channel of the first.
+// Package net limits its calls of the system's library with a channel that the first call makes. Calls from two
+// bubbles in one process must not share the channel of the first bubble.
 func TestServiceNamesInSeveralTests(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimServiceNames")
 	require.False(t, failed, out)

@@ -12,8 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A server that the program has closed does not serve after a restart, and takes its port from nobody, not even for
-// an instant: here the next life of a process listens at the instant of the restart.
+// A server that the program has closed does not serve after a restart, and does not take its port even for an
+// instant. Here the program listens on the port at the instant of the restart.
 func TestAClosedServerLeavesItsPortAlone(t *testing.T) {
 	for range 20 {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -29,7 +29,7 @@ func TestAClosedServerLeavesItsPortAlone(t *testing.T) {
 	}
 }
 
-// The function of Run makes a server anew in each life, and closes it at the end of that.
+// A process may make a server anew in each life, in the function given to Run, and close it when that life ends.
 func TestServeHTTPInAProcessThatClosesIt(t *testing.T) {
 	for range 20 {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -54,7 +54,7 @@ func TestServeHTTPInAProcessThatClosesIt(t *testing.T) {
 	}
 }
 
-// A server that is closed between the restart and its first connection does not listen any more.
+// A server that is closed between a restart and its first connection stops listening.
 func TestAServerIsClosedAfterARestart(t *testing.T) {
 	for _, wait := range []time.Duration{0, 1} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -71,7 +71,7 @@ func TestAServerIsClosedAfterARestart(t *testing.T) {
 	}
 }
 
-// Who serves a second time after a restart is told that the first serves again.
+// A second call of ServeHTTP after a restart panics with the advice that the first server serves again by itself.
 func TestServeHTTPInTheFunctionOfRun(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server := n.Host("server")
@@ -87,7 +87,7 @@ func TestServeHTTPInTheFunctionOfRun(t *testing.T) {
 	})
 }
 
-// The README's way: a listener and http.Serve need no care for the end of a life.
+// The README's way: a listener and http.Serve in the function given to Run need no code for the end of a life.
 func TestServeInTheFunctionOfRun(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server := n.Host("server")

@@ -21,27 +21,26 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Programs drawn at random: hosts, links, TCP settings, connections on which both ends
-// write and read, and faults that all end. Whatever is drawn, each connection must carry
-// exactly its bytes or have a reason not to; the network must fall silent in the end, its
-// counters must add up, and an engine that leaves nothing for later must do the same.
+// These tests generate programs at random: hosts, links, TCP settings, connections on which both ends read and write,
+// and faults that all end. In every program each connection must carry exactly its bytes or have a reason not to. In
+// the end the network must fall silent and its counters must add up. An engine without lookahead must do the same.
 //
-// SQUALL_PROGRAMS is how many to draw, or which (1000-1249), and SQUALL_PROGRAM the only one.
+// SQUALL_PROGRAMS is the number of programs or their range (1000-1249), and SQUALL_PROGRAM is the only one to run.
 
-// Programs in which nothing happens that could end a connection.
+// Programs without anything that could end a connection carry every byte.
 func TestRandomProgramsCarryEveryByte(t *testing.T) {
 	t.Parallel()
 	tryPrograms(t, 0, fewerUnderRace(40), func(*program) {})
 }
 
-// Programs whose hosts also crash, lose power and start again.
+// Programs whose hosts also crash, lose power and start again keep the same promises.
 func TestRandomProgramsSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	tryPrograms(t, 100, fewerUnderRace(30), func(p *program) { p.crashes = true })
 }
 
-// fewerUnderRace is a quarter of a number of programs, rows or bytes under the race detector, with which each takes ten
-// to twenty times as long, and which is to see the kinds of what the engine does rather than every number.
+// fewerUnderRace returns a quarter of a number of programs, rows or bytes under the race detector. There each takes
+// ten to twenty times as long, and it is enough to see every kind of thing that the engine does.
 func fewerUnderRace(count int) int {
 	if sim.RaceEnabled {
 		return count / 4
@@ -49,7 +48,8 @@ func fewerUnderRace(count int) int {
 	return count
 }
 
-// leftOutUnderRace says that a row of a long table is not among the quarter that the race detector sees.
+// leftOutUnderRace reports whether a row of a long table is left out under the race detector, which sees a quarter of
+// the rows.
 func leftOutUnderRace(row int) bool { return sim.RaceEnabled && row%4 != 0 }
 
 func tryPrograms(t *testing.T, from, count int, kind func(p *program)) {
@@ -76,7 +76,7 @@ func eachProgram(t *testing.T, from, count int, try func(seed uint64) error) {
 	}
 	for seed := from; seed < from+count; seed++ {
 		if err := try(uint64(seed)); err != nil {
-			// The network's seed is the number, but it takes more than that to repeat it.
+			// The number is the network's seed, but the seed alone does not repeat the program.
 			t.Errorf("program %d: %s", seed, strings.ReplaceAll(err.Error(), "SQUALL_SEED=", "SQUALL_PROGRAM="))
 		}
 	}
@@ -115,7 +115,7 @@ func sameRun(what, want, got string) error {
 	return fmt.Errorf("%s does something else, in line %d:\n%s\n\ninstead of\n%s", what, i, part(b), part(a))
 }
 
-// runProgram returns an account of all that happened.
+// runProgram runs a program and returns an account of everything that happened.
 func runProgram(t *testing.T, seed uint64, kind func(p *program), eager bool, opts ...sim.Option) (account string, err error) {
 	p := &program{seed: seed, r: rand.New(rand.NewPCG(seed, 7))}
 	kind(p)
@@ -148,7 +148,7 @@ type program struct {
 	logs    []*journal
 }
 
-// A stream is a connection that a client opens to a server, again if it is lost.
+// A stream is a connection that a client opens to a server, and opens again if it is lost.
 type stream struct {
 	p              *program
 	number         int
@@ -160,7 +160,7 @@ type stream struct {
 	errors         []error
 }
 
-// An end is what one end of a stream does; a connection that is opened again does it again.
+// An end describes what one end of a stream does. After the connection is opened again, it does the same again.
 type end struct {
 	seed                      uint64
 	size                      int // bytes to write
@@ -174,7 +174,7 @@ type end struct {
 	linger                    int
 }
 
-// A journal is what one goroutine noticed.
+// A journal records what one goroutine observed.
 type journal struct {
 	name  string
 	lines []string
@@ -213,11 +213,10 @@ func (p *program) one(in int) bool { return p.r.IntN(in) == 0 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// steps is up to count times 5 ms, so that much happens at one instant.
+// steps draws a duration of up to count times 5 ms, so that many events share an instant.
 func steps(r *rand.Rand, count int) time.Duration { return time.Duration(r.IntN(count+1)) * 5 * ms }
 
-// faults draws what breaks. It happens at instants of its own: the program would race with
-// it.
+// faults draws the faults. They happen at instants of their own, because otherwise the program would race with them.
 func (p *program) faults() {
 	n, r := p.n, p.r
 	at := func() time.Duration {
@@ -303,7 +302,7 @@ func (p *program) faults() {
 	})
 }
 
-// end is one of the two ends of a link.
+// end returns one of the two ends of a link.
 func (p *program) end(l *sim.Link, which int) sim.Node {
 	name := strings.Split(l.String(), " - ")[which]
 	if strings.HasPrefix(name, "r") {
@@ -320,7 +319,7 @@ func (p *program) run() error {
 	}
 	p.datagrams()
 	p.faults()
-	// Everything must come to its end. A crash may leave the other end to its keep-alive.
+	// Everything must end. After a crash the other end may have to wait for its keep-alive.
 	for p.n.Elapsed() < 4*time.Hour && !p.over() {
 		time.Sleep(10 * time.Second)
 	}
@@ -363,7 +362,7 @@ func (p *program) verdict() error {
 	return errors.Join(all...)
 }
 
-// silence is what must hold when everybody has finished.
+// silence checks what must hold once everybody has finished.
 func (p *program) silence() error {
 	var all []error
 	before := p.n.Trace().Len()
@@ -384,7 +383,7 @@ func (p *program) silence() error {
 		}
 	}
 	for e := range p.n.Trace().Events() {
-		// The least segment of TCP does not fit 68 bytes, which is found out by trying.
+		// TCP's smallest segment does not fit into 68 bytes, which TCP finds out by trying.
 		if e.Kind == sim.Dropped && e.Protocol == "tcp" && strings.HasPrefix(e.Note, "mtu") && p.mtu != 68 {
 			all = append(all, fmt.Errorf("too large for the path: %v", e))
 			break
@@ -393,7 +392,7 @@ func (p *program) silence() error {
 	return errors.Join(all...)
 }
 
-// datagrams has two hosts exchange some by UDP.
+// datagrams has two hosts exchange datagrams over UDP.
 func (p *program) datagrams() {
 	if !p.one(2) {
 		return

@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Quiescence in a bubble rests on how the runtime keeps the timers of a bubble. If a Go release
-// changes that, these tests fail.
+// Quiescence in a bubble depends on how the runtime keeps a bubble's timers. If a Go release changes that, these
+// tests fail.
 
-// newTestQuiescence has a limit of virtual time before it, as a network has: see kickTimers.
+// newTestQuiescence sets a limit of virtual time first, as a network does: see kickTimers.
 func newTestQuiescence(manyTimers bool, s stepper) quiescence {
 	time.AfterFunc(maxLimit, func() {})
 	return newQuiescence(true, manyTimers, new(sync.Mutex), s)
@@ -45,8 +45,8 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				time.Sleep(2) // for the workers to end
 			}()
 
-			// Eight timers of one instant: the goroutine of the first kicks while the
-			// runtime is still firing the others.
+			// Eight timers fire at one instant. The goroutine of the first kicks while the runtime is still firing
+			// the others.
 			const goroutines, rounds = 8, 3
 			var all sync.WaitGroup
 			for range goroutines {
@@ -155,7 +155,7 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 				require.Empty(t, rang)
 				return
 			}
-			// More alarms than there are timers: the last one is moved.
+			// There are more alarms than timers, so the last one is moved.
 			for _, sec := range []time.Duration{9, 8, 7, 6, 5, 4} {
 				at(sec*time.Second, time.Since(start))
 			}

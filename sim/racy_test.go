@@ -24,10 +24,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The race detector must convict a program that races on the network as it convicts one that
-// races over net.Pipe in a plain bubble, and must never accuse one whose goroutines hand over
-// by the network what they share. A conviction fails the process, so the programs run in one
-// of their own, each many times, and the tests read how often it was convicted.
+// The race detector must report a program that races on the network as it reports one that races over net.Pipe in a
+// plain bubble. It must never report a program whose goroutines use the network to hand over what they share. A
+// reported race fails the process, so the programs run in a process of their own, each many times, and the tests read
+// how often a race was reported.
 
 // A raceWorld is what a program runs on: a simulated network, or pipes in a plain bubble.
 type raceWorld struct {
@@ -110,7 +110,7 @@ func (w *raceWorld) serve(handle func(c net.Conn)) {
 	}()
 }
 
-// clients runs some clients that send ten bytes one by one, and waits for each answer.
+// clients runs clients that each send ten bytes one by one and wait for every answer.
 func (w *raceWorld) clients(count int) {
 	var all sync.WaitGroup
 	for range count {
@@ -376,7 +376,7 @@ func racyRuns() int {
 	return 3
 }
 
-// convictions says in how many runs of f the race detector finds something.
+// convictions counts the runs of f in which the race detector finds a race.
 func convictions(t *testing.T, f func(t *testing.T)) (found int) {
 	for range racyRuns() {
 		before := runtime.RaceErrors()
@@ -400,9 +400,10 @@ func TestVictimRacy(t *testing.T) {
 // A race that was reported once is reported again, so that it can be counted.
 const countRaces = "GORACE=suppress_equal_stacks=0 suppress_equal_addresses=0"
 
-// A program may slip through a run: the runtime has the timers that fire on one processor happen one after another for the detector, and
-// which processor it is, on a busy machine, is chance. One that slips through for another reason does so again. In exact mode, where one
-// goroutine runs at a time, it is no rare chance, and each has to be convicted in one of the runs.
+// A race may escape the detector in a single run. To the detector, timers that fire on one processor are ordered, and
+// on a busy machine it is chance which processor fires a timer. A race that escapes for another reason escapes again.
+// In exact mode only one goroutine runs at a time, so races escape more often, and each must be reported in at least
+// one run.
 func TestRacesAreFound(t *testing.T) {
 	var short string
 	for range 3 {
@@ -413,7 +414,7 @@ func TestRacesAreFound(t *testing.T) {
 	t.Error(short)
 }
 
-// racesThatSlipThrough names the programs that are convicted less often than over net.Pipe, or not at all.
+// racesThatSlipThrough names the programs whose race is reported less often than over net.Pipe, or never.
 func racesThatSlipThrough(t *testing.T) (short string) {
 	out, _ := outputOf(t, "TestVictimRacy", "SQUALL_CHECK=0", countRaces)
 	for _, p := range racyPrograms {

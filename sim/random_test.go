@@ -17,7 +17,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// certificate makes a certificate as programs do, at random. Bubbles begin in the year 2000.
+// certificate makes a random certificate, as programs do. Bubbles begin in the year 2000.
 func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,8 +59,8 @@ func https(t *testing.T, seed uint64) (hash uint64) {
 	return hash
 }
 
-// Keys, nonces and signatures are of the seed, so TLS replays; its signatures of 70 to 72 bytes
-// would show in the lengths of packets already.
+// Keys, nonces and signatures depend on the seed, so TLS replays. TLS signatures of 70 to 72 bytes would already show
+// in the lengths of packets.
 func TestTLSIsOfTheSeed(t *testing.T) {
 	seedsOfItsOwn(t)
 	one := https(t, 1)
@@ -70,7 +70,7 @@ func TestTLSIsOfTheSeed(t *testing.T) {
 	require.NotEqual(t, one, https(t, 2))
 }
 
-// randomText draws from crypto/rand in a bubble.
+// randomText draws text from crypto/rand in a bubble.
 func randomText(t *testing.T, seed uint64) (drawn string) {
 	sim.Test(t, func(*testing.T, *sim.Network) { drawn = rand.Text() }, sim.Seed(seed))
 	return drawn
@@ -91,7 +91,7 @@ func TestCryptoIsRandomAgainAfterATest(t *testing.T) {
 	require.Equal(t, one, again)
 }
 
-// Tests that run beside others have streams of their own, for what goes by crypto/rand.
+// Tests that run in parallel have random streams of their own for crypto/rand.
 func TestCryptoInParallelTests(t *testing.T) {
 	seedsOfItsOwn(t)
 	for seed := range uint64(4) {

@@ -46,8 +46,8 @@ func lossyLink() netem.Config {
 	return netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(0.02)}
 }
 
-// requests has 20 clients on 20 hosts send 10 requests each, all from the same
-// instant on, and returns when each was answered.
+// requests makes 20 clients on 20 hosts send 10 requests each, all beginning at the same instant, and returns when
+// each was answered.
 func requests(t *testing.T, n *sim.Network, every time.Duration) []time.Duration {
 	server := n.Host("server")
 	server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,8 +97,7 @@ func assertNoError(t *testing.T, err error) bool {
 	return err == nil
 }
 
-// broadcast parks a request of each of 20 clients and wakes them all at once, ten
-// times.
+// broadcast makes a request of each of 20 clients wait and wakes them all at once, ten times.
 func broadcast(t *testing.T, n *sim.Network) []time.Duration {
 	server := n.Host("server")
 	var mu sync.Mutex
@@ -172,7 +171,8 @@ func TestVictimFailsAtItsSecondCall(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) { t.Error("it fails") })
 }
 
-// With -count each round of a test is its own: the second run of a failure in a later round is of one round.
+// With -count each round of a test is separate: the second run of a test that failed in a later round repeats that
+// round alone.
 func TestSecondRunInEachRound(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimFailsAtItsSecondCall", "SQUALL_VICTIM_COUNT=3")
 	require.True(t, failed)

@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The tests named TestVictim fail on purpose. They run in a process of their own,
-// started by the tests below, which read what a person would read.
+// The tests named TestVictim fail on purpose. The tests below run them in a process of their own, and read the output
+// as a person would.
 func victim(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SQUALL_VICTIM") == "" {
@@ -171,7 +171,7 @@ func TestReportOfAFailureThatDoesNotComeAgain(t *testing.T) {
 	require.Contains(t, out, "seed 1 does not replay: a second run had another trace and passed. ")
 }
 
-// sayFrom has a write to b:7, as one of two processes with other numbers would.
+// sayFrom makes a write to b:7. Its data may differ between two processes, for example in a number.
 func sayFrom(t *testing.T, n *sim.Network, what []byte) {
 	accept(listen(t, n.Host("b"), ":7"), echo)
 	dial(t, n.Host("a"), "b:7").Write(what)
@@ -211,7 +211,7 @@ func TestVictimSometimesElsewhere(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {})
 }
 
-// What a test leaves behind it leaves behind in both processes.
+// State that a test leaves behind for its next bubble is the same in both processes, so it counts as no difference.
 func TestVictimOtherEachTime(t *testing.T) {
 	victim(t)
 	turns := 0
@@ -250,7 +250,7 @@ func TestLeakedGoroutineIsNamed(t *testing.T) {
 	}
 }
 
-// A response that is not closed is what net/http's goroutines wait for, however many there are.
+// If a response body is not closed, the report says so, however many goroutines of net/http wait for it.
 func TestVictimBody(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -290,7 +290,7 @@ func TestVictimHang(t *testing.T) {
 	})
 }
 
-// Keep-alive probes go on for ever, so that time never runs out of events.
+// Keep-alive probes never stop, so virtual time never runs out of events.
 func TestVictimHangWithConnection(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -311,7 +311,7 @@ func TestHangIsReported(t *testing.T) {
 	requireInOrder(t, out, "nothing but keep-alive happened for 30 days of virtual time", "waitForNothing")
 }
 
-// A loop that dials again at once what is refused takes a nanosecond a turn.
+// A loop that redials at once after each refusal advances time by a nanosecond a turn.
 func TestVictimSpin(t *testing.T) {
 	victim(t)
 	sim.SetSpinLimit(20_000)
@@ -339,7 +339,7 @@ func TestWatchdogNamesTheLoop(t *testing.T) {
 	require.NotContains(t, out[:strings.Index(out, "To repeat it:")], "waitForNothing", "it does not move")
 }
 
-// So does one that the network answers at once, also when it has come to its limit or the test has ended.
+// So does a loop that the network answers at once, including after the limit or the end of the test.
 func TestVictimSpinInVain(t *testing.T) {
 	victim(t)
 	sim.SetSpinLimit(20_000)
@@ -390,7 +390,7 @@ func TestWatchdogNamesALoopInVain(t *testing.T) {
 	require.Contains(t, out, "--- PASS: TestVictimSpinInVain/next")
 }
 
-// Time that passes without the network is noticed, too.
+// A test that lets time pass without using the network is reported, too.
 func TestVictimBusyWithoutPackets(t *testing.T) {
 	victim(t)
 	sim.SetSpinLimit(20_000)
@@ -409,7 +409,7 @@ func TestWatchdogLetsALoopWithPausesRun(t *testing.T) {
 	require.False(t, failed, out)
 }
 
-// A busy network whose time passes is no loop, nor is a burst at one instant.
+// A busy network whose time advances is not a loop, nor is a burst of packets at one instant.
 func TestVictimBusy(t *testing.T) {
 	victim(t)
 	sim.SetSpinLimit(20_000)

@@ -11,7 +11,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The chart has the end of a test alone: what was over by then is named, if it met anything, and a fault that is made of others once.
+// The report's chart shows only the end of a test. Faults that had ended by then are named if they affected anything.
+// A fault composed of others is named once.
 func TestReportNamesWhatIsOver(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		server, phone := n.Host("server"), n.Host("phone")
