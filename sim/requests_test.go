@@ -18,9 +18,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Requests drawn at random, over the networks and under the faults of programs_test.go: both
-// sides send bodies or messages, at once where the protocol has it, and look at each byte.
-// Where no host crashes each request succeeds, at the first attempt but over HTTP/2.
+// These tests draw requests at random, over the networks and under the faults of programs_test.go. Both sides send
+// bodies or messages, at the same time where the protocol allows it, and check every byte. Unless a host crashes,
+// each request succeeds, and at the first attempt except over HTTP/2.
 
 func TestRandomRequestsOverHTTP1(t *testing.T)     { tryRequests(t, "HTTP/1.1") }
 func TestRandomRequestsOverHTTP2(t *testing.T)     { tryRequests(t, "HTTP/2") }
@@ -32,7 +32,7 @@ func tryRequests(t *testing.T, protocol string) {
 		p := &program{seed: seed, r: rand.New(rand.NewPCG(seed, 11)), crashes: crashes}
 		return sim.Try(t, func(n *sim.Network) error {
 			p.n = n
-			// net/http's server of HTTP/2 gives a client that is slow to begin two seconds.
+			// net/http's HTTP/2 server gives a client two seconds to begin.
 			r := &exchanges{p: p, protocol: protocol, mayFail: crashes || protocol == "HTTP/2", finished: map[string]bool{}}
 			return r.run()
 		}, sim.Seed(seed), sim.WithTCP(p.tcp()))
@@ -51,7 +51,7 @@ type exchanges struct {
 	closers  []func()
 }
 
-// A request is what one exchange carries: in to the server, out to the client.
+// A request describes one exchange: the data to the server (in) and to the client (out).
 type request struct {
 	in, out end
 	duplex  bool // the answer does not wait for the end of the question
@@ -199,7 +199,7 @@ func (s *bodyOf) Read(b []byte) (int, error) {
 	return k, nil
 }
 
-// errWrongBytes is no fault of the network's.
+// errWrongBytes is an error that no fault of the network may cause.
 var errWrongBytes = errors.New("wrong bytes")
 
 // check reads what e has sent, to its end.
@@ -281,7 +281,7 @@ func (r *exchanges) answer(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// ask makes one exchange.
+// ask makes one request.
 func (r *exchanges) ask(ctx context.Context, c *http.Client, q request) error {
 	host := r.p.hosts[0].Name()
 	if r.protocol == "WebSocket" {
@@ -333,7 +333,7 @@ func (r *exchanges) askSocket(ctx context.Context, c *http.Client, q request, ur
 	return nil
 }
 
-// exchange sends messages and reads the peer's, at once.
+// exchange sends messages and reads those of the peer at the same time.
 func (r *exchanges) exchange(ws *websocket.Conn, mine, peers *end) error {
 	ws.SetReadLimit(-1)
 	var both sync.WaitGroup

@@ -37,7 +37,8 @@ func plainRoute(from, to *node) []*pipe {
 	return nil
 }
 
-// What is kept of earlier searches gives the routes of a search of the whole network, whatever was linked between.
+// Routes that use the results of earlier searches equal those of a search of the whole network, whatever was linked
+// in between.
 func TestRoutesAreThoseOfASearchOfTheWholeNetwork(t *testing.T) {
 	Test(t, func(t *testing.T, n *Network) {
 		longest, several := 0, 0
@@ -92,7 +93,7 @@ func names(way []*pipe) (all string) {
 	return all
 }
 
-// Around one router a route is found without looking at the other hosts, also after more have come.
+// With one router a route is found without looking at the other hosts, even after hosts are added.
 func TestARouteCostsNoMoreAmongManyHosts(t *testing.T) {
 	allocs := func(hosts int) float64 {
 		n := newNetwork(false, nil)

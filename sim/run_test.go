@@ -14,8 +14,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Segments that stand for a run do what each would do alone, whatever happens to them on their way: links that take no
-// trains, or no segments of that size, and that change; partitions in flight, hosts that coalesce, pause or lose power.
+// A segment that stands for a run behaves like its single segments, whatever happens on the way: links that change,
+// or take no trains or no segments of that size; partitions that affect packets in flight; hosts that coalesce, pause
+// or lose power.
 func TestRunsAreTheirSegments(t *testing.T) {
 	t.Parallel()
 	runs, spaced := 0, 0
@@ -38,7 +39,7 @@ func TestRunsAreTheirSegments(t *testing.T) {
 	require.Greater(t, spaced, 20, "nearly nothing was a run that is spaced")
 }
 
-// accountOf is all that a network can tell of a program.
+// accountOf returns everything that a network can report about a program.
 func accountOf(t *testing.T, oneByOne bool, program func(n *sim.Network), opts ...sim.Option) (account string) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		if oneByOne {
@@ -66,8 +67,8 @@ func noRuns(n *sim.Network) bool {
 // warmBytes are those after which a connection sends large buffers.
 const warmBytes = 300_000
 
-// warmPair is a connection between two hosts that are 200 µs or so apart, which has carried warmBytes just now; the peer reads all.
-// ended tells when it has read the end.
+// warmPair returns a connection between two hosts that are about 200 µs apart, over which warmBytes have just been
+// sent. The peer reads everything, and ended reports when it has read the end.
 func warmPair(t *testing.T, n *sim.Network, a, b *sim.Host) (c *sim.TCPConn, ended <-chan time.Duration) {
 	l, err := b.Listen("tcp", ":7")
 	require.NoError(t, err)
@@ -87,8 +88,8 @@ func warmPair(t *testing.T, n *sim.Network, a, b *sim.Host) (c *sim.TCPConn, end
 	return d.(*sim.TCPConn), end
 }
 
-// The second segment of a flight, the first of a run, fills a gap before the peer's FIN, which came earlier: the rest of the run comes
-// to a connection that is in CLOSE_WAIT.
+// The second segment of a flight, which is the first of a run, fills a gap before the peer's FIN, which arrived
+// earlier. The rest of the run arrives at a connection in CLOSE_WAIT.
 func TestRunThatMeetsItsEnd(t *testing.T) {
 	account := func(oneByOne bool) string {
 		return accountOf(t, oneByOne, func(n *sim.Network) {
@@ -100,7 +101,8 @@ func TestRunThatMeetsItsEnd(t *testing.T) {
 			written := n.Elapsed()
 			time.Sleep(time.Millisecond)
 			require.Equal(t, oneByOne, noRuns(n))
-			// What is sent from now on, again or for the first time, comes before that, but for the first two segments of it.
+			// Everything sent from here on, new or retransmitted, arrives before that flight, except the flight's
+			// first two segments.
 			link.Set(netem.Config{Delay: time.Millisecond})
 			n.Inject(0, 0, sim.Drop(link, sim.Packets{From: a, Kind: sim.Data, Where: func(e sim.Event) bool { return e.Seq < 1+warmBytes+2*1448 }})).MustFire()
 			c.Write(make([]byte, 20*1448))
@@ -112,7 +114,7 @@ func TestRunThatMeetsItsEnd(t *testing.T) {
 	require.NoError(t, sameRun("the network with runs", account(true), account(false)))
 }
 
-// A run takes as many random draws of each link as its segments: what comes after it is lost alike.
+// A run takes as many random draws of each link as its segments would, so that packets after it are lost alike.
 func TestRunsTakeTheirDraws(t *testing.T) {
 	account := func(oneByOne bool) string {
 		return accountOf(t, oneByOne, func(n *sim.Network) {
@@ -138,7 +140,7 @@ func TestRunsTakeTheirDraws(t *testing.T) {
 	require.NoError(t, sameRun("the network with runs", account(true), account(false)))
 }
 
-// bulkBothWays is large writes in both directions over links in a row, with trouble.
+// bulkBothWays makes large writes in both directions over a chain of links, with faults.
 type bulkBothWays struct {
 	routers int
 	rated   bool

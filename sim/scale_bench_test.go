@@ -29,8 +29,7 @@ func most() int {
 	return 1_000
 }
 
-// A stopwatch takes the time on the wall of what happens in a bubble, where clocks are
-// virtual. It looks every 100 us.
+// A stopwatch measures the real time of something in a bubble, where clocks are virtual. It looks every 100 us.
 type stopwatch struct {
 	mark atomic.Int32
 	laps chan time.Duration
@@ -58,8 +57,8 @@ func (w *stopwatch) stop()  { w.mark.Store(2) }
 // elapsed is the time from start to stop. It is called outside the bubble.
 func (w *stopwatch) elapsed() time.Duration { return <-w.laps }
 
-// BenchmarkConnections has more and more connections send a byte each and get it back, each
-// at an instant of its own. What a round trip costs should not depend on how many there are.
+// BenchmarkConnections has a growing number of connections, each of which sends a byte and gets it back at an instant
+// of its own. The cost of a round trip should not depend on their number.
 func BenchmarkConnections(b *testing.B) {
 	for _, conns := range []int{100, 1_000, 10_000, 100_000} {
 		if conns > most() {
@@ -156,10 +155,9 @@ func BenchmarkPolling(b *testing.B) {
 	})
 }
 
-// BenchmarkWaiters has many clients wait at one HTTP server for one event, which wakes
-// them all. The server is net/http's; the clients are net/http's too, or a goroutine each that
-// writes a request and reads the answer. Beside that the same is done over net.Pipe: so much are
-// net/http and the goroutines alone.
+// BenchmarkWaiters has many clients wait at one HTTP server for one event, which wakes them all. The server is
+// net/http's. The clients are net/http's too, or a goroutine each that writes a request and reads the answer. The
+// same over net.Pipe shows the cost of net/http and the goroutines alone.
 func BenchmarkWaiters(b *testing.B) {
 	for _, client := range []string{"net/http", "plain"} {
 		for _, waiters := range []int{1_000, 10_000, 100_000} {

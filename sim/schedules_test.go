@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// fiveWriters has five goroutines write to one connection, so far apart.
+// fiveWriters has five goroutines write to one connection, each the given time after the one before.
 func fiveWriters(t *testing.T, n *sim.Network, apart time.Duration) {
 	server, phone := n.Host("server"), n.Host("phone")
 	accept(listen(t, server, ":7"), echo)
@@ -43,7 +43,7 @@ func TestVictimFiveWriters(t *testing.T) {
 	})
 }
 
-// startedInTurn says in which order goroutines come that are started at one instant.
+// startedInTurn returns the order in which goroutines run that are started at one instant.
 func startedInTurn() (order []int) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -81,7 +81,8 @@ func TestVictimThatNeedsAnOrder(t *testing.T) {
 	})
 }
 
-// What depends on the order of goroutines that are ready at one instant is found, with the calls that race; what does not, passes.
+// The check of schedules finds a test whose trace depends on the order of goroutines that are ready at one instant,
+// and names the calls that race. Other tests pass.
 func TestCheckOfSchedulesFindsARace(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=")
@@ -94,7 +95,7 @@ func TestCheckOfSchedulesFindsARace(t *testing.T) {
 		"--- FAIL: TestVictimFiveWriters/racing", "--- PASS: TestVictimFiveWriters/apart", "--- PASS: TestVictimFiveWriters/declared")
 }
 
-// So is a test of which the order decides whether it fails.
+// The check of schedules also finds a test that passes or fails depending on that order.
 func TestCheckOfSchedulesComparesWhatFails(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimThatNeedsAnOrder", "SQUALL_CHECK=schedules", "SQUALL_SCHED=random:0.05")

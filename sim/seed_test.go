@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The impairments of a link that draw at random. None of them does to every packet the same.
+// These impairments draw at random. None affects all packets alike.
 var drawn = map[string]netem.Config{
 	"Loss: Bernoulli":      {Loss: netem.Bernoulli(0.5)},
 	"Loss: Correlated":     {Loss: netem.Correlated(0.5, 0.5)},
@@ -49,15 +49,15 @@ func fates(t *testing.T, seed uint64, packets int, cfg netem.Config) (all []stri
 	return all, hash
 }
 
-// seedsOfItsOwn has a test use the seeds that it names, and seed 1 where it names none, whatever
-// the variables say: what it expects was drawn from them.
+// seedsOfItsOwn makes a test use the seeds that it names, and seed 1 where it names none, whatever the environment
+// says. The test's expectations were drawn from these seeds.
 func seedsOfItsOwn(t *testing.T) {
 	t.Setenv("SQUALL_SEED", "")
 	t.Setenv("SQUALL_SEEDS", "")
 }
 
-// The seed reaches every draw: two seeds, two sequences of fates. The hash of the trace stands
-// for what happened alone, so without draws it is the same.
+// The seed affects every draw: two seeds give two sequences of fates. The hash of the trace depends only on what
+// happened, so without draws it is the same.
 func TestTheSeedReachesEveryDraw(t *testing.T) {
 	seedsOfItsOwn(t)
 	const packets = 64

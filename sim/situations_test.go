@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A stage is a client and a server 10 ms apart, on which situations are made.
+// A stage is the setup for the situations: a client and a server 10 ms apart.
 type stage struct {
 	t              *testing.T
 	n              *sim.Network
@@ -24,7 +24,7 @@ type stage struct {
 
 const serverAddr = "10.0.0.2"
 
-// situations makes all that it can of those in testdata/errors.json.
+// situations makes those situations of testdata/errors.json that can be simulated.
 func situations(t *testing.T) map[string]outcome {
 	t.Helper()
 	got := map[string]outcome{}
@@ -94,7 +94,7 @@ func (s *stage) pair() (client, server *sim.TCPConn) {
 	return c.(*sim.TCPConn), a.(*sim.TCPConn)
 }
 
-// settle lets what is on its way arrive.
+// settle waits until packets in flight have arrived.
 func settle() { time.Sleep(100 * ms) }
 
 func dialErrors(s *stage) {

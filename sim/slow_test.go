@@ -19,7 +19,8 @@ import (
 
 var errTwice = errors.New("sold twice")
 
-// A shop sells one piece to two customers, whose requests arrive at one instant. Between its look and its sale it waits for nothing.
+// A shop sells its only piece to two customers whose requests arrive at one instant. It waits for nothing between
+// looking and selling.
 func sellsTwice(n *sim.Network) error {
 	shop := n.Host("shop")
 	var mu sync.Mutex
@@ -52,7 +53,8 @@ func sellsTwice(n *sim.Network) error {
 	return nil
 }
 
-// What the network wakes it wakes a nanosecond apart, so two requests meet only if the first takes time. By slow it does.
+// The network wakes goroutines a nanosecond apart, so two requests overlap only if the first takes time. The policy
+// slow makes it take time.
 func TestSlowGoroutinesMeetWhatComesMeanwhile(t *testing.T) {
 	sim.NeedExact(t)
 	for _, row := range []struct {
@@ -74,7 +76,7 @@ func TestSlowGoroutinesMeetWhatComesMeanwhile(t *testing.T) {
 	}
 }
 
-// Package sim itself is not slow: however slow the program is, each packet takes the 20 ms of its link.
+// The policy slow does not slow package sim. However slow the program is, each packet takes the 20 ms of its link.
 func TestSlowLeavesTheNetworkAlone(t *testing.T) {
 	sim.NeedExact(t)
 	sim.SetPolicy(t, "slow:1")
@@ -103,7 +105,7 @@ func TestSlowLeavesTheNetworkAlone(t *testing.T) {
 	}))
 }
 
-// A program is told of the same number of processors on every machine.
+// A program sees the same number of processors on every machine.
 func TestProcessorsInExactMode(t *testing.T) {
 	sim.NeedExact(t)
 	sim.Test(t, func(t *testing.T, _ *sim.Network) {
@@ -113,7 +115,7 @@ func TestProcessorsInExactMode(t *testing.T) {
 	require.NotZero(t, runtime.GOMAXPROCS(0))
 }
 
-// oneTransit is an error unless each packet that was delivered was on its way for so long.
+// oneTransit returns an error unless every delivered packet took exactly the time wanted.
 func oneTransit(n *sim.Network, want time.Duration) error {
 	sent := map[string][]time.Duration{}
 	for line := range strings.Lines(n.Trace().String()) {

@@ -18,7 +18,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// slowly runs f with 20 seeds by a policy that has nearly every goroutine away at nearly every place.
+// slowly runs f with 20 seeds and a policy that takes nearly every goroutine away at nearly every place.
 func slowly(t *testing.T, f func(n *sim.Network) error) {
 	t.Helper()
 	sim.NeedExact(t)
@@ -28,7 +28,7 @@ func slowly(t *testing.T, f func(n *sim.Network) error) {
 	}
 }
 
-// A goroutine that is away computes, and is not blocked: Wait waits for it.
+// A goroutine that is away is computing, not blocked, so Wait waits for it.
 func TestWaitAwaitsSlowGoroutines(t *testing.T) {
 	slowly(t, func(*sim.Network) error {
 		var begun, done atomic.Int64
@@ -46,7 +46,7 @@ func TestWaitAwaitsSlowGoroutines(t *testing.T) {
 	})
 }
 
-// Rules are looked at when the program is quiet, which it is not while a goroutine computes.
+// Rules are checked when the program is quiet, which it is not while a goroutine computes.
 func TestRulesAwaitSlowGoroutines(t *testing.T) {
 	slowly(t, func(n *sim.Network) error {
 		bank, phone := n.Host("bank"), n.Host("phone")
@@ -80,7 +80,7 @@ func TestRulesAwaitSlowGoroutines(t *testing.T) {
 	})
 }
 
-// What a fault asks the program about packets, in the middle of the network's work, takes no time.
+// A function of the program that a fault calls to choose packets, in the middle of the network's work, takes no time.
 func TestPacketsAreChosenAtOnce(t *testing.T) {
 	slowly(t, func(n *sim.Network) error {
 		web, phone := n.Host("web"), n.Host("phone")
@@ -113,7 +113,7 @@ func TestPacketsAreChosenAtOnce(t *testing.T) {
 		if seen.Load() == 0 {
 			return errors.New("no packet was seen")
 		}
-		// SYN, SYN-ACK, ACK, and the data with the FIN. Who is woken at one instant is so a nanosecond apart.
+		// SYN, SYN-ACK, ACK, and the data with the FIN. Goroutines woken at one instant run a nanosecond apart.
 		if took.Truncate(time.Microsecond) != 80*time.Millisecond {
 			return fmt.Errorf("over after %v instead of 80ms", took)
 		}
@@ -121,7 +121,7 @@ func TestPacketsAreChosenAtOnce(t *testing.T) {
 	})
 }
 
-// A deadline ends a call at its instant, whatever else is away.
+// A deadline ends a call exactly on time, whoever else is away.
 func TestDeadlinesAreExactAmongSlowGoroutines(t *testing.T) {
 	slowly(t, func(n *sim.Network) error {
 		l, err := n.Host("web").Listen("tcp", ":80")
@@ -156,8 +156,9 @@ func TestDeadlinesAreExactAmongSlowGoroutines(t *testing.T) {
 	})
 }
 
-// Of a program in which somebody always computes, Wait would never come to an end, and no rule would be looked at: so from 17 ms on nobody
-// is slow any more, until they had their turn. A goroutine that was away before is back a millisecond later.
+// If some goroutine were always computing, Wait would never return and no rule would be checked. So from 17 ms on no
+// goroutine is slow, until Wait and the rules have had their turn. A goroutine that was away before returns within a
+// millisecond.
 func TestRestComesThoughSomebodyIsAlwaysSlow(t *testing.T) {
 	sim.NeedExact(t)
 	sim.SetPolicy(t, "slow:1")

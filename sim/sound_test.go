@@ -23,7 +23,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A soundProgram shares x and is right to.
+// A soundProgram shares x without a race.
 var soundPrograms = []struct {
 	name string
 	run  func(t *testing.T, n *sim.Network, server, client *sim.Host)

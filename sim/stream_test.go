@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A stream arrives byte for byte, whatever the path does to its packets.
+// A stream arrives byte for byte, whatever happens to its packets on the path.
 func TestStreamsArriveWhole(t *testing.T) {
 	for _, c := range []struct {
 		reason string
@@ -71,8 +71,8 @@ func (s *source) Read(p []byte) (int, error) {
 	return s.r.Read(p[:k])
 }
 
-// A stream across an outage of a minute has no hole: all that was written before,
-// during and after it arrives once and in order.
+// A stream that spans an outage of a minute has no gap. Everything written before, during and after it arrives once
+// and in order.
 func TestStreamAcrossAPartition(t *testing.T) {
 	onRig(t, func(r *rig) {
 		const lines = 200
@@ -100,7 +100,7 @@ func TestStreamAcrossAPartition(t *testing.T) {
 	})
 }
 
-// No request fails for loss alone: it becomes delay.
+// Loss alone never makes a request fail. It only adds delay.
 func TestRequestsOverALossyLink(t *testing.T) {
 	for _, loss := range []netem.Bernoulli{0.01, 0.05} {
 		t.Run(fmt.Sprint(loss), func(t *testing.T) {
@@ -127,7 +127,7 @@ func connections(n *sim.Network) (dials int) {
 	return dials
 }
 
-// A reader that stalls stops the writer, and gets all when it goes on.
+// A reader that stalls stops the writer, and receives everything when it resumes.
 func TestBackPressure(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		data := make([]byte, 2<<20)
@@ -147,7 +147,7 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// A deadline that passes in the midst of a stream loses nothing of it.
+// A deadline that passes in the middle of a stream loses none of its data.
 func TestDeadlineLosesNothing(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		const size = 500_000

@@ -64,17 +64,17 @@ func (s *stream) isDone() bool {
 	return s.done
 }
 
-// fail notes an error that has no explanation.
+// fail records an error that has no explanation.
 func (s *stream) fail(format string, args ...any) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	s.errors = append(s.errors, fmt.Errorf("%v at %v: %w", s, s.p.n.Elapsed(), fmt.Errorf(format, args...)))
 }
 
-// byteAt is what an end writes at an offset.
+// byteAt returns the byte that an end writes at an offset.
 func (e *end) byteAt(i int) byte { return byte(e.seed>>(8*(uint(i)%8))) ^ byte(i>>3) ^ byte(i>>11) }
 
-// talk does what an end does on a connection, and returns why it ended early.
+// talk plays an end's part on a connection, and returns why it ended early.
 func (s *stream) talk(c net.Conn, which int) error {
 	p := s.p
 	me, peer := &s.ends[which], &s.ends[1-which]

@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// TestVictimOfManyFaults has six faults, which tell that they happen, and a host that crashes (7) and comes back. It fails if the second and
-// the fifth have happened.
+// TestVictimOfManyFaults has six faults whose effects it records, and a seventh, a host that crashes and restarts. It
+// fails if the second and the fifth happened.
 func TestVictimOfManyFaults(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -50,8 +50,8 @@ func TestVictimOfManyFaults(t *testing.T) {
 	})
 }
 
-// Of a run's faults only those happen that are wanted. One that is left out is not missed, neither is the restart after a crash that was none, and the
-// command that repeats the run leaves them out as well.
+// Only the wanted faults of a run happen. A fault that is left out is not reported as never fired, nor is the restart
+// after a crash that was left out. The command that repeats the run leaves them out too.
 func TestFaultsThatAreLeftOut(t *testing.T) {
 	for wanted, want := range map[string]string{
 		"":           "happened: abcdef; crashed 1; faults 7",
@@ -78,8 +78,8 @@ func TestFaultsThatAreLeftOut(t *testing.T) {
 	}
 }
 
-// In CI a test that fails leaves its folder without being asked to, and a line in GitHub's summary. The folder is that of the second run, and is as
-// that of the first would be.
+// In CI a test that fails leaves its folder without being asked, and a line in GitHub's summary. The folder is that
+// of the second run, and equals the one that the first run would have left.
 func TestAFolderIsLeftInCI(t *testing.T) {
 	dir := t.TempDir()
 	summary := filepath.Join(dir, "summary.md")
@@ -124,7 +124,8 @@ func TestVictimThatFailsOnce(t *testing.T) {
 	})
 }
 
-// Where nobody asked, the first run is not recorded, and a second one that does not fail shows nothing of a failure.
+// Unless a folder was asked for, the first run is not recorded. If the second run then passes, there is no record of
+// the failure.
 func TestASecondRunThatPassesLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	out, _ := outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS=", "CI=true", "RUNNER_TEMP="+dir)

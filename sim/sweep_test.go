@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// TestVictimSweep fails in two ways, and with one seed in none that a second process repeats.
+// TestVictimSweep fails in two ways. With one of its seeds a second process does not repeat the failure.
 func TestVictimSweep(t *testing.T) {
 	victim(t)
 	if os.Getenv("SQUALL_SEEDS") != "" {
@@ -30,8 +30,8 @@ func TestVictimSweep(t *testing.T) {
 	})
 }
 
-// TestVictimManySeeds fails with each seed: with most of them for one reason, with the eighth for another, and with the ninth
-// and those after it in the first process only.
+// TestVictimManySeeds fails with each seed: with most of them for one reason, with the eighth for another. With the
+// ninth and later ones it fails in the first process only.
 func TestVictimManySeeds(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

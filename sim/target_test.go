@@ -17,8 +17,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A dialogue is a client that sends requests of 100 bytes over a link of 10 ms, one after the other has been
-// answered by 3000 bytes, in three segments, closes, and reads the end.
+// A dialogue is a client that sends requests of 100 bytes over a link of 10 ms. It sends each after the previous one
+// was answered with 3000 bytes, in three segments. Then it closes and reads the end.
 type dialogue struct {
 	n              *sim.Network
 	client, server *sim.Host
@@ -33,7 +33,7 @@ func newDialogue(n *sim.Network) *dialogue {
 	return d
 }
 
-// serve answers; what it saw of its connections is in the order in which they ended.
+// serve answers requests. seen returns what the server saw of its connections, in the order in which they ended.
 func (d *dialogue) serve(t *testing.T) (seen func() []string) {
 	l := listen(t, d.server, ":7")
 	saw, all := make(chan string, 100), []string(nil)
@@ -61,7 +61,7 @@ func (d *dialogue) serve(t *testing.T) (seen func() []string) {
 	}
 }
 
-// talk says how a conversation of some requests went, and how long it took.
+// talk describes how a conversation of some requests went, and how long it took.
 func (d *dialogue) talk(requests int) (said string) {
 	start := d.n.Elapsed()
 	defer func() { said += fmt.Sprintf(" after %v", d.n.Elapsed()-start) }()
@@ -104,8 +104,8 @@ func inShort(err error) string {
 	return err.Error()
 }
 
-// What targeted faults do in each phase of a connection. Undisturbed a conversation of two requests takes four
-// round trips of 20 ms: for the handshake, for each request, and for the end; and there are two of them.
+// Targeted faults in each phase of a connection. Without a fault a conversation of two requests takes four round
+// trips of 20 ms: one for the handshake, one for each request and one for the end. There are two conversations.
 func TestTargetedFaults(t *testing.T) {
 	const (
 		undisturbed = "6000 bytes, EOF after 80ms"
@@ -209,7 +209,7 @@ func TestTargetedFaults(t *testing.T) {
 			`sim.Reset(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.FIN, Connections: 1})`,
 			1, [2]string{"6000 bytes, " + reset + " after 80ms", undisturbed}, []string{answered, answered}},
 
-		// Streams, cut by byte. The second request is answered in part.
+		// Streams that a fault cuts at a byte. The second request is answered in part.
 		{"answers stall after 4000 bytes",
 			func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 4000, sim.Packets{From: d.server}) },
 			`sim.StallAfter(clientServer, 4000, sim.Packets{From: n.Host("server")})`,
@@ -273,12 +273,13 @@ func TestTargetedFaults(t *testing.T) {
 	}
 }
 
-// longOnes picks those of more than 7 bytes to port 9.
+// longOnes selects datagrams of more than 7 bytes to port 9.
 func longOnes(e sim.Event) bool {
 	return e.From == "a" && e.To == "b" && e.Protocol == "udp" && e.TargetPort == 9 && e.Length > 7 && e.At > 0
 }
 
-// Which packets are meant: of ten datagrams of 0 to 9 bytes to port 9, and as many to port 10.
+// Each selection affects exactly the packets that it describes, out of ten datagrams of 0 to 9 bytes to port 9 and
+// ten to port 10.
 func TestPacketsThatAreMeant(t *testing.T) {
 	for _, row := range []struct {
 		pkts func(s *scene) sim.Packets
@@ -347,7 +348,8 @@ func TestPacketsThatAreMeant(t *testing.T) {
 	}
 }
 
-// Streams that are cut although packets are lost, and although much is under way; and streams that are further already.
+// A stream is cut at the exact byte even if packets are lost or much data is in flight. The table also has streams
+// that are already past that byte.
 func TestStreamsAreCutByTheByte(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -407,7 +409,7 @@ func TestStreamsAreCutByTheByte(t *testing.T) {
 	}
 }
 
-// A segment that a fault ends in the middle of is one arrow of the chart, which names the fault.
+// In the chart a segment in whose middle a fault cuts the stream is one arrow, which names the fault.
 func TestTheChartNamesTheFault(t *testing.T) {
 	for _, row := range []struct {
 		fault func(d *dialogue) *sim.Fault
@@ -433,7 +435,7 @@ func TestTheChartNamesTheFault(t *testing.T) {
 	}
 }
 
-// A packet that a fault delays, and that waits in a queue whose rate changes meanwhile, is as much later as before.
+// A packet that a fault delays is late by the same time even if it waits in a queue whose rate changes meanwhile.
 func TestADelayedPacketThatWaitsMoves(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -459,7 +461,7 @@ func TestADelayedPacketThatWaitsMoves(t *testing.T) {
 	})
 }
 
-// A targeted fault that met nothing says what came, and how near it was.
+// A targeted fault that never fired reports which packets passed, and how close they came to its selection.
 func TestWhyATargetedFaultNeverFired(t *testing.T) {
 	for _, row := range []struct {
 		pkts func(d *dialogue) sim.Packets

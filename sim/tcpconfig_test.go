@@ -10,7 +10,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// The state machine has a struct of settings of its own. Each field gets there, under its name.
+// The TCP state machine has its own struct of settings. Each field is copied to the field of the same name.
 func TestTCPConfigIsHandedToTCP(t *testing.T) {
 	theirs := 0
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[tcp.Config]()) {
@@ -29,7 +29,7 @@ func TestTCPConfigIsHandedToTCP(t *testing.T) {
 	}
 }
 
-// fill gives each part of v a value, different ones as far as there are.
+// fill gives each part of v a value, and different parts different values as far as possible.
 func fill(v reflect.Value, next *int64) {
 	switch v.Kind() {
 	case reflect.Struct:

@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Probes are sent when a program asks for them, and find a peer that is gone.
+// Probes are sent when a program asks for them, and detect a peer that is gone.
 func TestKeepAliveSettings(t *testing.T) {
 	for _, c := range []struct {
 		reason string
@@ -62,8 +62,8 @@ func TestKeepAliveSettings(t *testing.T) {
 	})
 }
 
-// A writer finds out by itself, after 15 doublings: the kernel measured 1010.6 s with a
-// round trip of 100 ms and 951.2 s with 1 ms, its timers rounding up by some percent.
+// A writer gives up without help after 15 doublings. Linux took 1010.6 s with a round trip of 100 ms and 951.2 s with
+// 1 ms; its timers round up by a few percent.
 func TestWriterGivesUp(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		s.link.Down()
@@ -96,7 +96,7 @@ func TestSYNLadder(t *testing.T) {
 	})
 }
 
-// A dial that is given up leaves nothing behind, and says no more.
+// A cancelled dial leaves nothing behind and sends nothing more.
 func TestCancelledDialLeavesNothing(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

@@ -47,8 +47,7 @@ func dial(t *testing.T, h *sim.Host, addr string) net.Conn {
 	return c
 }
 
-// Over a link of one-way delay d, and nothing else, every time follows by counting
-// the transits.
+// On a link with one-way delay d and no other impairment, every time is a whole number of transits.
 func TestTimesAreExact(t *testing.T) {
 	for _, d := range []time.Duration{1, 40 * ms, 3*time.Second + 7} {
 		t.Run(d.String(), func(t *testing.T) {

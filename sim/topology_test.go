@@ -50,7 +50,7 @@ func TestDefaultLink(t *testing.T) {
 	}, sim.DefaultLink(netem.Config{Delay: 70 * ms}))
 }
 
-// Packets take the way with the fewest links; hosts do not forward.
+// Packets take the path with the fewest links. Hosts do not forward.
 func TestPacketsTakeTheShortestWay(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, c := n.Host("a"), n.Host("b"), n.Host("c")
@@ -109,7 +109,7 @@ func stats(n *sim.Network, from, to string) sim.LinkStats {
 	return sim.LinkStats{}
 }
 
-// A fault in the middle of a way meets those who pass there, and nobody else.
+// A fault in the middle of a path affects only the traffic that passes there.
 func TestLinkBetweenRouters(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		west, east := n.Router("west"), n.Router("east")
@@ -127,7 +127,7 @@ func TestLinkBetweenRouters(t *testing.T) {
 	})
 }
 
-// The access link of a host lies on all its ways, up and down, but not on loopback.
+// A host's access link is part of all its paths, up and down, but not of loopback.
 func TestAccessLink(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone, server, other := n.Host("phone"), n.Host("server"), n.Host("other")
@@ -158,7 +158,7 @@ func TestAccessLink(t *testing.T) {
 	})
 }
 
-// The MSS follows the smallest MTU of the way.
+// The MSS follows the smallest MTU of the path.
 func TestSegmentsFitTheSmallestMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, r := n.Host("a"), n.Host("b"), n.Router("r")
@@ -181,7 +181,7 @@ func TestSegmentsFitTheSmallestMTU(t *testing.T) {
 	})
 }
 
-// WithTCP sets every host, SetTCP one; connections that stand keep what they have.
+// WithTCP sets the configuration of every host, and SetTCP that of one. Established connections keep theirs.
 func TestTCPConfig(t *testing.T) {
 	giveUp := func(t *testing.T, n *sim.Network, h *sim.Host) time.Duration {
 		t.Helper()
@@ -202,8 +202,7 @@ func TestTCPConfig(t *testing.T) {
 	}, sim.WithTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1}))
 }
 
-// What a link loses that many paths share is another packet of each, though hosts that dial one server do so from the
-// same port.
+// A link that many paths share loses different packets of each, even if hosts dial one server from the same port.
 func TestPathsDrawApartOnWhatTheyShare(t *testing.T) {
 	for _, shared := range []string{"a link between routers", "the server's access link"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {

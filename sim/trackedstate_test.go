@@ -125,7 +125,7 @@ func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	}
 }
 
-// The same for a thousand connections whose segments were drawn at random, a half of which has some that do not fit.
+// The same for a thousand connections with randomly drawn segments. Half of them contain segments that do not fit.
 func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	text, err := os.ReadFile("testdata/conntrack.txt")
 	require.NoError(t, err)
@@ -156,7 +156,8 @@ func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	require.Greater(t, dropped, 500)
 }
 
-// What does not fit its connection does not go where that leads, and what is done with it is what is done with strays.
+// Unless the box is liberal, a segment that does not fit its connection is not forwarded to the other end but treated
+// as a stray.
 func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 	const why = "does not fit its connection at box"
 	for _, c := range []struct {
@@ -202,7 +203,8 @@ func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 	}
 }
 
-// An open connection that both sides end with numbers which the box does not understand is forgotten after 300 s, and not after 120 h.
+// An open connection that both sides end with sequence numbers that the box does not accept is forgotten after 300 s
+// instead of 120 h.
 func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
 	for _, ends := range []bool{true, false} {
 		Test(t, func(t *testing.T, n *Network) {
@@ -238,7 +240,7 @@ func openBehind(t *testing.T, n *Network, box func(r *Router, client *Host) *tra
 	return k, c
 }
 
-// sendStrange sends a segment of the connection that a box knows which acknowledges what nobody has sent.
+// sendStrange sends a segment of a connection that the box knows, which acknowledges data that nobody has sent.
 func sendStrange(n *Network, k *tracker, now int64, client bool, flags tcp.Flags) {
 	sendOwn(n, k, now, client, func(s *tcp.Segment) { s.Flags, s.Ack = flags, 1_000_000 })
 }
@@ -262,7 +264,7 @@ func sendOwn(n *Network, k *tracker, now int64, client bool, change func(s *tcp.
 	}
 }
 
-// The last of these segments does not set the time anew: 4 s later Linux 6.18 had 4 s less.
+// The last of these segments does not restart the timer: 4 s later Linux 6.18 showed 4 s less.
 func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 	for _, segments := range []string{
 		"cS0 cS0", "cS0 sA0/77", "cS0 cA1/1", "cS0 sSA0/1 sSA0/1", "cS0 sSA0/1 cS0", "open cS0", "open sS0", "open sSA0/1", "open cSA0/1", "open sRA0/1",
@@ -274,7 +276,8 @@ func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 	}
 }
 
-// An open connection of the same addresses that one side knows nothing of any more is one anew once both speak of it, as Linux 6.18 has it.
+// If one side no longer knows an open connection and uses its addresses again, it counts as a new connection once
+// both sides have spoken, as on Linux 6.18.
 func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
 	c := &tracked{}
 	for _, text := range strings.Fields("cS0 sSA0/1 cA1/1 cFA1/1 sA1/2") {

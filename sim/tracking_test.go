@@ -15,7 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What a middlebox has forgotten, each end learns in its own way: nothing, silence or RST.
+// After a middlebox has forgotten a connection, each end learns of it in its own way: from nothing, from silence or
+// from an RST.
 func TestWhatABoxDoesWithStrays(t *testing.T) {
 	const idle = 350 * time.Second
 	const giveUp = 924600 * ms // Retries2
@@ -116,7 +117,7 @@ func TestAFirewallLetsOnlyThoseOpenWhoMay(t *testing.T) {
 	})
 }
 
-// A table that is full drops what would begin a connection, and what is open goes on.
+// A full table drops packets that would open a connection. Open connections continue.
 func TestATableThatIsFull(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{Tracking: sim.Tracking{Max: 2, Closing: time.Second}})
@@ -134,7 +135,7 @@ func TestATableThatIsFull(t *testing.T) {
 	})
 }
 
-// The ports of a NAT are those for one remote address and port: another one has as many.
+// A NAT's ports are counted for one remote address and port. Another remote address has as many.
 func TestPortsOfANATAreFew(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{Ports: 3})
@@ -157,7 +158,7 @@ func TestPortsOfANATAreFew(t *testing.T) {
 	})
 }
 
-// Two hosts that use one port get two.
+// Two hosts that use the same port get two different ones.
 func TestTwoHostsBehindANATWithOnePort(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, _ := behindNAT(n, sim.NATConfig{})
@@ -205,7 +206,7 @@ func TestTwoHostsBehindANATWithOnePort(t *testing.T) {
 	})
 }
 
-// There is no NAT of IPv6: a packet passes as it is.
+// IPv6 packets pass a NAT unchanged.
 func TestANATLeavesIPv6Alone(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{})
@@ -223,7 +224,7 @@ func TestANATLeavesIPv6Alone(t *testing.T) {
 	}, sim.IPv6())
 }
 
-// After the NAT has another address TCP gets RST from the server, while UDP goes on.
+// After the NAT changes its address, TCP gets an RST from the server, while UDP continues.
 func TestRebinding(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{})
@@ -261,7 +262,7 @@ func TestRebinding(t *testing.T) {
 	})
 }
 
-// With Tell both ends learn that their connection is forgotten, at once.
+// With Tell both ends learn at once that their connection is forgotten.
 func TestABoxThatTells(t *testing.T) {
 	for _, kind := range []string{"nat", "firewall"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -289,7 +290,7 @@ func TestABoxThatTells(t *testing.T) {
 	}
 }
 
-// A box that forgets while nothing is open is a fault that met nothing.
+// A box that forgets while no connection is open counts as a fault that never fired.
 func TestForgettingIsProven(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		_, _, nat := behindNAT(n, sim.NATConfig{})
@@ -305,7 +306,7 @@ func TestForgettingIsProven(t *testing.T) {
 	}, sim.Strict()))
 }
 
-// The same addresses again, after the connection has ended, are a connection anew.
+// When a connection has ended, the same addresses begin a new one.
 func TestAPortThatIsUsedAgain(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{Tracking: sim.Tracking{Stray: sim.StrayReset}})
@@ -326,7 +327,7 @@ func TestAPortThatIsUsedAgain(t *testing.T) {
 	})
 }
 
-// A RST begins no connection, nor does what answers a SYN that nobody sent.
+// Neither an RST nor an answer to a SYN that nobody sent begins a connection.
 func TestWhatBeginsNoConnection(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{})
@@ -340,7 +341,7 @@ func TestWhatBeginsNoConnection(t *testing.T) {
 	})
 }
 
-// An attempt that is refused leaves nothing behind, where an open connection that is reset is remembered for 10 s.
+// A refused attempt leaves nothing behind, whereas an open connection that is reset is remembered for 10 s.
 func TestAnAttemptThatIsRefusedIsForgotten(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, nat := behindNAT(n, sim.NATConfig{})
@@ -358,8 +359,8 @@ func TestAnAttemptThatIsRefusedIsForgotten(t *testing.T) {
 	})
 }
 
-// A box says to one client six times at once that it has too many connections, and then no more than once a second, as Linux's REJECT did; one that may not
-// send ICMP refuses in silence, and the fault has met that.
+// A box tells one client six times in a row that it has too many connections, and then at most once a second, as
+// Linux's REJECT did. A box that may not send ICMP refuses silently, and the fault still counts as fired.
 func TestABoxThatRefusesInSilence(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")

@@ -250,7 +250,8 @@ func TestWhoWasCalledMayNotCallBackOnAnOldConnection(t *testing.T) {
 	}
 }
 
-// A connection whose beginning a box has missed is remembered for 300 s until something comes after the first answer.
+// If a box missed the beginning of a connection, it remembers it for 300 s, until another packet follows the first
+// answer.
 func TestForHowLongAnAdoptedConnectionIsRemembered(t *testing.T) {
 	for _, row := range []struct {
 		name           string
@@ -289,7 +290,8 @@ func TestForHowLongAnAdoptedConnectionIsRemembered(t *testing.T) {
 	}
 }
 
-// askedByUDP has a client send some, each of which is answered, and returns when the last answer has passed the box.
+// askedByUDP makes a client send datagrams, each of which is answered, and returns when the last answer has passed
+// the box.
 func askedByUDP(t *testing.T, client, server *sim.Host, count int, every time.Duration) {
 	t.Helper()
 	pc, err := server.ListenPacket("udp", ":9")
@@ -315,7 +317,8 @@ func askedByUDP(t *testing.T, client, server *sim.Host, count int, every time.Du
 	}
 }
 
-// Of what is silent a box tells only ends that may still believe in it: not those of a connection that one side has closed.
+// When a connection is silent for too long, a box tells only ends that may still believe in it. It tells nobody about
+// a connection that one side has closed.
 func TestABoxTellsOnlyOfOpenConnections(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("firewall")

@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A bottleneck is a link of 12 Mbit/s, a millisecond for 1500 bytes, that two pairs of hosts share.
+// A bottleneck is a link of 12 Mbit/s, shared by two pairs of hosts. It takes a millisecond for 1500 bytes.
 type bottleneck struct {
 	n             *sim.Network
 	a, b          *sim.Host
@@ -32,12 +32,12 @@ func newBottleneck(n *sim.Network) *bottleneck {
 	return w
 }
 
-// traffic has the second pair use the bottleneck for a while.
+// traffic makes the second pair use the bottleneck for a while.
 func (w *bottleneck) traffic(at, lasts time.Duration, t sim.Traffic) *sim.Fault {
 	return w.n.Inject(at, lasts, sim.CrossTraffic(w.other, w.others, t))
 }
 
-// share is the part, of 100, of the bottleneck that a download from a to b has in 20 s, headers included.
+// share returns the percentage of the bottleneck that a download from a to b gets in 20 s, headers included.
 func (w *bottleneck) share(t *testing.T) float64 {
 	received := make(chan int64, 1)
 	accept(listen(t, w.b, ":7"), func(c net.Conn) {
@@ -55,7 +55,7 @@ func (w *bottleneck) share(t *testing.T) float64 {
 	return float64(<-received) * 1500 / 1448 / (20 * 1500 * 1000) * 100 // 1000 packets a second
 }
 
-// sentTo are the instants at which datagrams to a port left a host.
+// sentTo returns the instants at which datagrams to a port left a host.
 func sentTo(n *sim.Network, host string, port uint16) (all []time.Duration) {
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Sent && e.Protocol == "udp" && e.From == host && e.TargetPort == port {
@@ -65,7 +65,8 @@ func sentTo(n *sim.Network, host string, port uint16) (all []time.Duration) {
 	return all
 }
 
-// Of a bottleneck datagrams take what they are sent at, whatever is lost of it, and TCP has the rest; connections share.
+// Datagrams take the rate at which they are sent from a bottleneck, however many are lost, and TCP gets the rest.
+// Connections share it.
 func TestCrossTrafficTakesItsShare(t *testing.T) {
 	t.Parallel()
 	for i, row := range []struct {
@@ -101,7 +102,8 @@ func TestCrossTrafficTakesItsShare(t *testing.T) {
 	}
 }
 
-// Datagrams of 1500 bytes at 600 kbit/s are 20 ms apart, at 700 kbit/s 17.142857 ms and a seventh of a nanosecond, which is not lost.
+// Datagrams of 1500 bytes at 600 kbit/s are 20 ms apart. At 700 kbit/s they are 17.142857 ms and a seventh of a
+// nanosecond apart, and the fraction is not lost.
 func TestCrossTrafficIsOnTime(t *testing.T) {
 	for _, row := range []struct {
 		traffic sim.Traffic
@@ -131,7 +133,8 @@ func TestCrossTrafficIsOnTime(t *testing.T) {
 	}
 }
 
-// Poisson's are 1000 a second here: of 10,000 gaps e^-1 = 36.8 % are longer than the mean, and e^-3 = 5.0 % than three of it.
+// Poisson traffic sends 1000 datagrams a second here. Of 10,000 gaps e^-1 = 36.8 % are longer than the mean, and e^-3
+// = 5.0 % longer than three times the mean.
 func TestCrossTrafficAtDrawnInstants(t *testing.T) {
 	seedsOfItsOwn(t)
 	draw := func(seed uint64, again bool) (all []time.Duration) {
@@ -171,7 +174,7 @@ func TestCrossTrafficAtDrawnInstants(t *testing.T) {
 	require.NotEqual(t, one[:10], draw(2, false)[:10])
 }
 
-// The logarithm by whole numbers is that of package math, to 2^-25 or so.
+// The integer logarithm equals that of package math to about 2^-25.
 func TestExponential(t *testing.T) {
 	const most = 1<<64 - 1
 	for _, u := range []uint64{0, 1, 2, 1 << 20, 1<<32 - 1, most/10 + 7, most / 3, most / 2, most/2 + 1, most / 5 * 4, most - 1<<40, most - 1, most} {
@@ -179,7 +182,8 @@ func TestExponential(t *testing.T) {
 	}
 }
 
-// Its sender and receiver are processes: they end with their host, and go on where they would be when it is back.
+// The sender and the receiver of cross traffic are processes. They end with their host, and after its restart resume
+// where they would have been.
 func TestCrossTrafficAndCrashes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := newBottleneck(n)
@@ -196,7 +200,8 @@ func TestCrossTrafficAndCrashes(t *testing.T) {
 	})
 }
 
-// Several have ports of their own, and leave those of the program alone; when they are over nothing more is sent.
+// Several sources of cross traffic use ports of their own and none of the program's. After their end nothing more is
+// sent.
 func TestCrossTrafficBesideOthers(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := newBottleneck(n)

@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A trial fails as a test would, and fails no test.
+// A trial fails for the reasons that fail a test, but fails no test.
 func TestATrialTellsWhyItFailed(t *testing.T) {
 	seedsOfItsOwn(t)
 	x := sim.NewTrials(t, "sim_test", []uint64{3, 4})
@@ -49,7 +49,8 @@ func TestATrialTellsWhyItFailed(t *testing.T) {
 	require.False(t, t.Failed())
 }
 
-// Failures with the same words at two places are two, whatever numbers and times they have; those of a helper are where it was called.
+// Failures with the same message at two places are different, and numbers and times make no difference. A failure in
+// a test helper counts where the helper was called.
 func TestTrialsAreToldApartByWhereTheyFail(t *testing.T) {
 	x := sim.NewTrials(t, "sim_test", []uint64{1})
 	demand := func(t testing.TB, err error) {
@@ -86,7 +87,8 @@ func TestTrialsAreToldApartByWhereTheyFail(t *testing.T) {
 	require.Equal(t, try(1, errors.New("late by 59.5s")).Cause, try(1, errors.New("late by 1m0.5s")).Cause)
 }
 
-// neverEnds looks at a rule at 1 s, and then goes on for ever, whatever becomes of the network: as a client that tries again until it succeeds.
+// neverEnds checks a rule at 1 s and then runs for ever, whatever happens to the network, like a client that retries
+// until it succeeds.
 func neverEnds(n *sim.Network, rule error) error {
 	time.Sleep(time.Second)
 	n.Always("few", func() error { return rule })
@@ -114,7 +116,7 @@ func TestVictimTrial(t *testing.T) {
 	t.Log("Try returns:", sim.Try(t, func(n *sim.Network) error { return neverEnds(n, errors.New("7 are there")) }))
 }
 
-// A trial that does not end with its network ends by being abandoned. Its cause is what failed first.
+// A trial that does not end with its network is abandoned. Its cause is the first failure.
 func TestATrialThatIsAbandoned(t *testing.T) {
 	t.Parallel()
 	out, _ := outputOf(t, "TestVictimTrial")

@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What Try finds is returned, and the test goes on, with the next bubble.
+// Try returns the reason for which Test would fail, and the test continues with the next bubble.
 func TestTryReturnsWhatTestWouldFailFor(t *testing.T) {
 	t.Setenv("SQUALL_SEEDS", "3") // is for Test
 	errBroken := errors.New("broken")

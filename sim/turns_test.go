@@ -25,8 +25,8 @@ func inTurn(count int, f func(i int)) {
 	all.Wait()
 }
 
-// Calls of one kind on a socket take turns in the order in which they were made (fdMutex of
-// package poll): writes do not mix, and who has waited longest is served next.
+// Calls of one kind on a socket take turns in the order in which they were made (fdMutex of package poll): writes do
+// not mix, and the call that has waited longest is next.
 func TestWritesTakeTurns(t *testing.T) {
 	const each = 3_000_000 // more than the buffers hold
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -54,7 +54,7 @@ func TestWritesTakeTurns(t *testing.T) {
 	})
 }
 
-// Of those that wait for their turn when a connection dies, the first goes on first.
+// When a connection dies, the calls that wait for their turn return in order.
 func TestWritersOfADeadConnectionGoOnInTurn(t *testing.T) {
 	for range fewerUnderRace(10) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -87,7 +87,7 @@ func TestWritersOfADeadConnectionGoOnInTurn(t *testing.T) {
 	}
 }
 
-// Nobody is left between two turns when the network ends there.
+// No call is left waiting if the network ends between two turns.
 func TestNetworkEndsBetweenTurns(t *testing.T) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		a, b := n.Host("a"), n.Host("b")
@@ -157,7 +157,7 @@ func TestConnectionsAreAcceptedInTurns(t *testing.T) {
 	})
 }
 
-// Whoever waits for a turn gets it from whoever has failed, too: at a deadline, and by Close.
+// A call gets its turn even if the call before it failed, at a deadline or because of Close.
 func TestTurnsEndWithErrors(t *testing.T) {
 	onPair(t, func(s *stage, c, _ *sim.TCPConn) {
 		for _, end := range []func(){

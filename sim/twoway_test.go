@@ -12,8 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Both directions of a connection carry data and lose some of it: what is sent again
-// shares its packets with the selective acknowledgements that are due.
+// Both directions of a connection carry data and lose some of it, so that retransmissions share packets with
+// selective acknowledgements.
 func TestBothDirectionsLose(t *testing.T) {
 	for _, c := range []struct {
 		reason string

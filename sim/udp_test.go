@@ -25,8 +25,8 @@ var (
 	} = (*sim.UDPConn)(nil)
 )
 
-// There is no file descriptor behind it, and so no way for a library to reach for one:
-// quic-go for one takes ReadMsgUDP for granted where there is SyscallConn.
+// A packet socket offers no file descriptor, so that no library can use one. quic-go, for example, assumes ReadMsgUDP
+// where there is SyscallConn.
 func TestPacketConnHasNoDescriptor(t *testing.T) {
 	var u any = (*sim.UDPConn)(nil)
 	_, ok := u.(syscall.Conn)
@@ -67,7 +67,7 @@ func TestDatagrams(t *testing.T) {
 	})
 }
 
-// The data of a datagram is the sender's at the time of the call.
+// A datagram contains the data at the time of the call, even if the sender changes its buffer later.
 func TestDatagramIsCopied(t *testing.T) {
 	onRig(t, func(r *rig) {
 		p := []byte("before")
@@ -80,7 +80,7 @@ func TestDatagramIsCopied(t *testing.T) {
 	})
 }
 
-// A connected socket hears its peer only.
+// A connected socket receives only from its peer.
 func TestConnectedSocketIgnoresStrangers(t *testing.T) {
 	onRig(t, func(r *rig) {
 		to := r.atA.LocalAddr()
@@ -96,8 +96,8 @@ func TestConnectedSocketIgnoresStrangers(t *testing.T) {
 	})
 }
 
-// A datagram larger than the MTU travels in fragments, and is there with the last one:
-// 3000 bytes of payload are 2 fragments of 1500 bytes and one of 68.
+// A datagram larger than the MTU travels in fragments, and arrives with the last one: 3000 bytes of payload make 2
+// fragments of 1500 bytes and one of 68.
 func TestFragments(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -115,7 +115,7 @@ func TestFragments(t *testing.T) {
 		require.Equal(t, data, p[:k])
 		require.Equal(t, 10*ms+(1500+1500+68)*ms, n.Elapsed())
 
-		// One lost fragment takes the whole.
+		// The loss of one fragment loses the whole datagram.
 		link.Set(netem.Config{Delay: 10 * ms, Loss: netem.EveryNth(3)})
 		c.Write(data)
 		pc.SetReadDeadline(in(time.Second))
@@ -199,8 +199,7 @@ func TestDatagramsShowWhatTheLinkDoes(t *testing.T) {
 	})
 }
 
-// Goroutines that dial at one instant get their ports by where they dial, not by who
-// came first.
+// Goroutines that dial at one instant get ports that depend on their destinations, not on which goroutine was first.
 func TestUDPPortsDoNotDependOnOrder(t *testing.T) {
 	var want map[string]int
 	for range 20 {
@@ -239,8 +238,8 @@ func TestUDPPortsDoNotDependOnOrder(t *testing.T) {
 	}
 }
 
-// Package poll makes no system call of a Read into nothing: it returns at once, whatever
-// waits, and takes nothing. ReadFrom into nothing takes a datagram.
+// In package poll a Read into an empty buffer makes no system call. It returns at once, whatever waits, and takes no
+// datagram. ReadFrom into an empty buffer takes one.
 func TestReadIntoNothing(t *testing.T) {
 	onRig(t, func(r *rig) {
 		a, b := r.atA.(*sim.UDPConn), r.atB.(*sim.UDPConn)

@@ -115,9 +115,8 @@ func TestReceiveBufferSize(t *testing.T) {
 	})
 }
 
-// A full buffer takes no more when one datagram was read, but when a quarter of its memory
-// was, or all that the reader saw: Linux 6.18 gave 92 datagrams of 1000 bytes back after 24,
-// 48, 72 and 92.
+// A full buffer accepts no datagram after one was read, but only after a quarter of its memory, or everything that
+// the reader saw, was read. Linux 6.18 freed the space of 92 datagrams of 1000 bytes after 24, 48, 72 and 92.
 func TestReceiveBufferMakesRoomInPortions(t *testing.T) {
 	onRig(t, func(r *rig) {
 		read := func(count int) {
@@ -143,7 +142,8 @@ func TestReceiveBufferMakesRoomInPortions(t *testing.T) {
 	})
 }
 
-// A datagram takes no allocation from Write to Read; one whose sender is asked for as a net.Addr, that address.
+// A datagram needs no allocation from Write to Read. If its sender is asked for as a net.Addr, it needs one, for that
+// address.
 func TestDatagramsAllocateOnlyAddresses(t *testing.T) {
 	t.Setenv("SQUALL_ARTIFACTS", "off") // what is recorded takes memory
 	if sim.RaceEnabled {
@@ -197,7 +197,7 @@ func TestDatagramsAllocateOnlyAddresses(t *testing.T) {
 	}
 }
 
-// What waits to be read is in order, and the queue does not grow, whether it is ever empty or not.
+// Waiting datagrams keep their order, and the queue does not grow, whether or not it is ever empty.
 func TestDatagramsWaitInOrder(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		s, err := n.Host("server").ListenPacket("udp", ":9")

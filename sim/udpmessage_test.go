@@ -13,7 +13,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What programs ask of a *net.UDPConn, but for its descriptor, a *sim.UDPConn has too.
+// A *sim.UDPConn has the methods that programs use of a *net.UDPConn, except those for its descriptor.
 var _ interface {
 	net.Conn
 	net.PacketConn
@@ -164,7 +164,7 @@ func TestUDPMessageErrors(t *testing.T) {
 	})
 }
 
-// 0.0.0.0 is the host itself, as on Linux; a loopback address leads to no other host.
+// 0.0.0.0 means the host itself, as on Linux. A loopback address leads to no other host.
 func TestUDPToTheHostItself(t *testing.T) {
 	onRig(t, func(r *rig) {
 		p := make([]byte, 4)

@@ -16,17 +16,17 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// phases are when a fault of half a second begins: before the name is asked for, while the handshake is under way, when it is over, while the second
-// request is under way, and when the client has closed its half.
+// phases are the instants at which a fault of half a second begins: before the name lookup, during the handshake,
+// after it, during the second request, and after the client has closed its half.
 var phases = [...]struct {
 	name string
 	at   time.Duration
 }{{"before", 90 * ms}, {"handshake", 127 * ms}, {"established", 145 * ms}, {"in flight", 202 * ms}, {"half-closed", 304 * ms}}
 
-// asEver is a visit that a fault did nothing to.
+// asEver describes a visit that a fault did not affect.
 const asEver = "web 370ms; fired 0"
 
-// visit is what becomes of a visit to a market with a fault that begins in a phase and lasts for half a second.
+// visit describes a visit to a market with a fault that begins in a phase and lasts half a second.
 func visit(t *testing.T, phase time.Duration, fault func(s *market) *sim.Fault) (said string, fired int) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		s := newMarket(n)
@@ -39,7 +39,8 @@ func visit(t *testing.T, phase time.Duration, fault func(s *market) *sim.Fault) 
 	return said, fired
 }
 
-// Each fault fires, does what it is documented to in each phase of a connection, and is refused with what makes no sense.
+// Each fault fires, has its documented effect in each phase of a connection, and refuses arguments that make no
+// sense.
 func TestTheVocabularyOfFaults(t *testing.T) {
 	seedsOfItsOwn(t) // the rows say what seed 1 draws
 	for _, row := range faultVocabulary {
@@ -59,7 +60,7 @@ func TestTheVocabularyOfFaults(t *testing.T) {
 	})
 }
 
-// No function that makes a fault is without a row.
+// Every function that makes a fault has a row.
 func TestTheVocabularyOfFaultsIsComplete(t *testing.T) {
 	files, err := os.ReadDir(".")
 	require.NoError(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A download fills the queue before a line of 5 Mbit/s, and a question and its answer of 100 bytes pass the same line: how long
-// they take tells how long the queue is, and of whom.
+// A download fills the queue before a line of 5 Mbit/s. The time that a question of 100 bytes and its answer take on
+// the same line shows how long the queue is, and whose packets are in it.
 func TestQueuesUnderADownload(t *testing.T) {
 	for _, row := range []struct {
 		queue       netem.Queue

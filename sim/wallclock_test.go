@@ -16,8 +16,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// On the wall clock the network does the same, in real time. Times are only bounded
-// from below: a busy machine is late.
+// On the wall clock the network behaves the same, in real time. Times have only lower bounds, because a busy machine
+// is late.
 func TestWallClock(t *testing.T) {
 	n := sim.New(sim.DefaultLink(netem.Config{Delay: 5 * ms}))
 	defer n.Close()
@@ -58,7 +58,7 @@ func TestWallClock(t *testing.T) {
 	require.GreaterOrEqual(t, <-fired, at)
 }
 
-// Close releases every call that waits and leaves no goroutine behind.
+// Close releases every waiting call and leaves no goroutine behind.
 func TestCloseReleasesEveryCall(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	n := sim.New(sim.DefaultLink(netem.Config{Delay: ms}))

@@ -34,7 +34,7 @@ func simCodesOf(family string) map[[2]int]sim.ICMPCode {
 	return simCodes
 }
 
-// onWay makes situations of a way on a simulated network.
+// onWay records the situations of a path on a simulated network.
 func onWay(t *testing.T, play func(s *wayStage)) map[string]string {
 	got := map[string]string{}
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -154,12 +154,12 @@ func TestICMPIsThatOfTheKernel(t *testing.T) {
 	})
 }
 
-// So are the fates of datagrams that are too big for a link, by IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
+// Datagrams too large for a link meet the same fate as on a real kernel, by IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
 func TestUDPAndMTUAreThoseOfTheKernel(t *testing.T) {
 	compareWithKernel(t, "testdata/udpmtu.json", onWay(t, (*wayStage).mtuSituations), func(string) string { return "" })
 }
 
-// So is what connections do where a hop is narrow.
+// Connections over a narrow hop behave as on a real kernel.
 func TestPathMTUIsThatOfTheKernel(t *testing.T) {
 	compareWithKernel(t, "testdata/pathmtu.json", onWay(t, (*wayStage).pathSituations), func(string) string { return "" })
 }
@@ -169,7 +169,7 @@ func TestUserTimeoutIsThatOfTheKernel(t *testing.T) {
 	compareWithKernel(t, "testdata/usertimeout.json", onWay(t, (*wayStage).phaseSituations), func(string) string { return "" })
 }
 
-// So is what the two ends say to each other of marks.
+// Both ends exchange the same ECN marks as on a real kernel.
 func TestECNIsThatOfTheKernel(t *testing.T) {
 	compareWithKernel(t, "testdata/ecn.json", onWay(t, (*wayStage).ecnSituations), func(string) string { return "" })
 }

@@ -24,7 +24,7 @@ type wayStage struct {
 	got            map[string]string
 }
 
-// tuning is what differs from the default.
+// tuning holds the settings that differ from the defaults.
 type tuning struct {
 	userTimeout time.Duration
 	retries2    int // 0: 15
@@ -46,7 +46,7 @@ func (s *wayStage) note(name string, f func() string) {
 	s.got[name] = timed(f)
 }
 
-// timed adds how long f took to what it says, if that is not next to nothing.
+// timed appends how long f took to its result, unless that is negligible.
 func timed(f func() string) string {
 	start := time.Now()
 	what := f()
@@ -56,7 +56,7 @@ func timed(f func() string) string {
 	return what
 }
 
-// tcp connects client and server, who echoes if it is to.
+// tcp connects client and server, and the server echoes if echoes is set.
 func (s *wayStage) tcp(server netip.Addr, port uint16, echoes bool) (c, peer net.Conn) {
 	at := netip.AddrPortFrom(server, port).String()
 	l, err := s.server.Listen("tcp", at)
@@ -75,7 +75,7 @@ func (s *wayStage) tcp(server netip.Addr, port uint16, echoes bool) (c, peer net
 	return c, peer
 }
 
-// readIn reads for so long.
+// readIn reads for the given time.
 func readIn(c interface {
 	io.Reader
 	SetReadDeadline(time.Time) error
@@ -91,7 +91,7 @@ func readIn(c interface {
 	return fmt.Sprint(n, " bytes")
 }
 
-// wrote says what a write returned.
+// wrote describes what a write returned.
 func wrote(_ int, err error) string {
 	if err != nil {
 		return failure(err)

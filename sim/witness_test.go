@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A witness keeps the calls of its instant, or else of the last one before.
+// A witness keeps the network calls at its instant, or if there are none, those at the last instant before.
 func TestWitness(t *testing.T) {
 	w := &witness{at: int64(3 * time.Second), last: -1}
 	require.Empty(t, w.tell())

@@ -17,7 +17,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// worked is when pieces of work end that begin at some instants, with their errors.
+// worked returns when pieces of work that begin at the given instants end, with their errors.
 func worked(t *testing.T, n *sim.Network, h *sim.Host, pieces ...[2]time.Duration) (ends []time.Duration) {
 	ends = make([]time.Duration, len(pieces))
 	var all sync.WaitGroup
@@ -32,7 +32,7 @@ func worked(t *testing.T, n *sim.Network, h *sim.Host, pieces ...[2]time.Duratio
 	return ends
 }
 
-// Work takes its time, and that of what it has to wait for.
+// A piece of work takes its own time plus the time for which it has to wait.
 func TestWork(t *testing.T) {
 	const s = time.Second
 	type pieces = [][2]time.Duration // begin, work
@@ -105,8 +105,8 @@ func TestWorkEndsEarly(t *testing.T) {
 	})
 }
 
-// A server that is busy answers one request after the other's share: with one processor ten requests of one
-// instant take ten times as long as one.
+// A busy server answers requests one after another: with one processor, ten requests of one instant take ten times as
+// long as one.
 func TestWorkOfAServer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server := n.Host("server")
@@ -125,7 +125,7 @@ func TestWorkOfAServer(t *testing.T) {
 	})
 }
 
-// What is on a disk is there after a restart, and gone when the disk is.
+// Data on a disk survives a restart, and is gone when the disk is.
 func TestDisk(t *testing.T) {
 	var dirs []string
 	run := func(n *sim.Network) error {
@@ -161,7 +161,7 @@ func TestDisk(t *testing.T) {
 	}
 }
 
-// A host that is made later does not take an address that another one was given.
+// A new host does not take an address that another host was given.
 func TestNewHostsHaveFreeAddresses(t *testing.T) {
 	for _, given := range []string{"10.0.0.2", "2001:db8::2"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -177,8 +177,8 @@ func TestNewHostsHaveFreeAddresses(t *testing.T) {
 	}
 }
 
-// What a limit of processors or speed meets: each piece of work that it makes longer, those under way when it begins among them, and once though both
-// are its own.
+// A limit of processors or speed counts each piece of work that it makes longer, including those in progress when it
+// begins. A piece that both limits slow counts once.
 func TestRestrictionsMeetWork(t *testing.T) {
 	for _, row := range []struct {
 		limits sim.HostLimits

@@ -12,8 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Two regions, one with two data centres of which one has two racks, and what lies between them. The nearest pair of
-// zones that was linked counts.
+// Two regions, one with two data centres, one of which has two racks, and the links between them. The nearest linked
+// pair of zones counts.
 func TestZonesHaveAMatrix(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		eu, us := n.Zone("eu"), n.Zone("us", n.Host("ohio"), n.Host("iowa"))
@@ -55,7 +55,8 @@ func TestZonesHaveAMatrix(t *testing.T) {
 	})
 }
 
-// Of two pairs the one with fewer steps up counts, and of two with as many the one with fewer from the sender's: a lies in A in all, b in B in all.
+// Of two linked pairs the one with fewer steps up counts. If both have as many, the one with fewer steps from the
+// sender's zone counts. Host a is in A in all cases, and b in B.
 func TestTheNearestZones(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -87,7 +88,7 @@ func TestTheNearestZones(t *testing.T) {
 	})
 }
 
-// A host's way to itself is no matter of zones, and the trace notes only what changes for those who have sent.
+// Zones do not affect a host's path to itself. The trace records only changes that affect hosts that have sent.
 func TestZonesAndLoopback(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -103,7 +104,7 @@ func TestZonesAndLoopback(t *testing.T) {
 	})
 }
 
-// What has links or a route over routers has those, and an access link comes on top.
+// Hosts with links or a route over routers use those instead of zones. An access link comes on top.
 func TestZonesAndLinks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, c, r := n.Host("a"), n.Host("b"), n.Host("c"), n.Router("r")
@@ -118,7 +119,7 @@ func TestZonesAndLinks(t *testing.T) {
 	})
 }
 
-// Hosts of one pair of zones lose packets apart from each other.
+// The hosts of one pair of zones lose packets independently.
 func TestZonesLoseApart(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		clients, servers := n.Zone("clients"), n.Zone("servers", n.Host("server"))
@@ -151,7 +152,7 @@ func TestZonesLoseApart(t *testing.T) {
 	})
 }
 
-// Zones of 10,000 hosts have a state for each host, and none for each pair of them.
+// Zones of 10,000 hosts keep state for each host, but not for each pair of hosts.
 func TestZonesOfManyHosts(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		var all [4]*sim.Zone
