@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# A request may name its target by the whole URL, as "GET http://host/path HTTP/1.1": "a server MUST accept the absolute-form in requests
-# even though most HTTP/1.1 clients will only send the absolute-form to a proxy" (RFC 9112, 3.2.2). A client whose settings say that the
-# server is its proxy sends it, and so does a load balancer that was made as a proxy.
+# A request may give the whole URL as its target, as in "GET http://host/path HTTP/1.1": "a server MUST accept the
+# absolute-form in requests even though most HTTP/1.1 clients will only send the absolute-form to a proxy" (RFC 9112,
+# 3.2.2). A client sends this form if its settings name the server as its proxy. So does a load balancer that was built
+# as a proxy.
 #
-# Guessed: of 18 servers fastify 5.12.8, hono 2.1.9, PHP 8.2's own and Twisted 22.4.0 do not find the path in it, and the others do. Seen: none of Node,
-# nor PHP; but five of eight for Python: Twisted, uvicorn 0.17.6, Hypercorn 0.13.2 and Tornado 6.2.0 answer 404, for the URL is the path to them or
-# to their program, and Cheroot 9.0.0 (CherryPy's) answers 400 on purpose, as if it were for proxies alone. Perl's Starman 0.4016 answers 404, too.
+# Guessed: of 18 servers, fastify 5.12.8, hono 2.1.9, PHP 8.2's own and Twisted 22.4.0 do not find the path in the URL;
+# the others do. Seen: every server for Node finds it, and so does PHP. Five of the eight for Python do not. Twisted,
+# uvicorn 0.17.6, Hypercorn 0.13.2 and Tornado 6.2.0 answer 404, because they or the program take the URL for the path.
+# Cheroot 9.0.0 (CherryPy's) answers 400 on purpose, as if only a proxy could get this form. Perl's Starman 0.4016 also
+# answers 404.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Clients that lost a server wait longer from attempt to attempt, up to a limit, and each for a random part of it, so that they do not all
-# come back in the same moment. There is no standard for it; gRPC's connection-backoff.md puts the random part on what the limit gives.
+# A client that lost its server waits longer after each attempt, up to a limit. Part of each wait is random, so that
+# clients do not all come back at the same moment. No standard covers this; gRPC's connection-backoff.md adds the random
+# part after applying the limit.
 #
-# Guessed: once the waits are at their limit, npm's retry 0.13.1 (under async-retry and others) and jpillora/backoff 1.1.0 have lost the
-# random part, socket.io-client 4.8.4 for half of its clients; the others keep it. Seen: socket.io-client for all of them, and cockatiel
-# 3.2.1, avast/retry-go 5.1.1, sethvargo/go-retry 0.5.0 (limit around jitter, as in its README) and tenacity 8.2.1's wait_exponential_jitter
-# have lost it, too. After 1015 attempts, 85 minutes with its own settings, socket.io-client does not wait at all in half of the cases.
+# Guessed: once the waits reach their limit, npm's retry 0.13.1 (used by async-retry and others) and jpillora/backoff
+# 1.1.0 lose the random part, and socket.io-client 4.8.4 loses it for half of its clients; the others keep it. Seen:
+# socket.io-client loses it for all of them. So do cockatiel 3.2.1, avast/retry-go 5.1.1, sethvargo/go-retry 0.5.0
+# (limit around jitter, as in its README) and tenacity 8.2.1's wait_exponential_jitter. After 1015 attempts, 85 minutes
+# with its own settings, socket.io-client does not wait at all in half of the cases.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

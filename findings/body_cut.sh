@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# An answer whose connection closes before its Content-Length is reached, or before its last chunk, is incomplete (RFC 9112, 8), and a
-# client must not take it for the whole: so a server that crashes, or a proxy that gives up, is told from one that has sent everything.
+# An answer is incomplete if its connection closes before its Content-Length is reached or before its last chunk (RFC
+# 9112, 8). A client must not take it for the whole body. This is how it distinguishes a server that crashed, or a proxy
+# that gave up, from one that has sent everything.
 #
-# Guessed: of what downloads with a few words in five languages, PHP 8.2's file_get_contents and Perl's LWP 6.68 take half for the whole, if
-# there is a Content-Length, and the others see it, as all do without the last chunk. Seen: so do Ruby 3.1's Net::HTTP and open-uri, and
-# Python 3.11's urllib if it is read in pieces, as shutil.copyfileobj does; PHP never sees it, nor does Perl, nor Wget 1.21.3 (which
-# exits with 0) when the cut is inside of a chunk. All as in Debian 12.
+# Guessed: of the ways to download with a few words in five languages, PHP 8.2's file_get_contents and Perl's LWP 6.68
+# take half a body for the whole if there is a Content-Length. The others notice, and all of them notice that the last
+# chunk is missing. Seen: Ruby 3.1's Net::HTTP and open-uri also take half for the whole, as does Python 3.11's urllib
+# if it is read in pieces, as shutil.copyfileobj does. PHP never notices a cut. Perl and Wget 1.21.3 (which exits with
+# 0) do not notice one inside a chunk. All versions are those of Debian 12.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

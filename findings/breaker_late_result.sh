@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A circuit breaker that has opened lets single calls through after a while, and closes when one of these succeeds. A call that began
-# before it opened and ends after that tells of a time that is over, not of whether the server is well again: a request that was in
-# flight when the server was overloaded, say, and is answered at last. gobreaker 2.4.0 counts by generations and leaves such results out.
+# A circuit breaker that has opened lets single calls through after a while, and closes when one of them succeeds. A
+# call that began before the breaker opened and ends afterwards says nothing about whether the server has recovered. It
+# may be a request that was in flight when the server was overloaded and is answered late. gobreaker 2.4.0 counts in
+# generations and ignores such results.
 #
-# Guessed: opossum 9.0.0 closes when such a call succeeds; cockatiel 3.2.1 and failsafe-go 0.9.8 do as gobreaker. Seen: failsafe-go closes
-# too, while the first call that it let through is still waiting, and cockatiel opens again when one fails. hystrix-go (of May 2018) closes at
-# once, though the time for which it was to stay open has only begun.
+# Guessed: opossum 9.0.0 closes when such a call succeeds; cockatiel 3.2.1 and failsafe-go 0.9.8 behave as gobreaker
+# does. Seen: failsafe-go closes too, while the first call that it let through is still waiting, and cockatiel opens
+# again when such a call fails. hystrix-go (of May 2018) closes at once, although the time for which it should stay open
+# has only begun.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

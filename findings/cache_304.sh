@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A cache whose answer is old asks with its ETag whether it still is the one: a 304 makes it valid again, and what the 304's fields say
-# replaces what was stored (RFC 9111, 4.3.4 and 3.2). The program gets the stored answer (4.3.3).
+# A cache whose answer is stale sends its ETag to ask whether the answer is still current. A 304 makes the answer valid
+# again, and the fields of the 304 replace the stored ones (RFC 9111, 4.3.4 and 3.2). The program gets the stored answer
+# (4.3.3).
 #
-# Guessed: undici 7.30.2 keeps the answer but not the 304's fields; got 14.6.6, make-fetch-happen 15.0.6 and axios-cache-interceptor
-# 1.12.3 do it all. Seen: undici has forgotten the answer, so that every second time the whole of it comes again.
-# axios-cache-interceptor forgets it if the 304 says "no-cache", and gives the program the 304 itself, without a body.
+# Guessed: undici 7.30.2 keeps the answer but not the fields of the 304; got 14.6.6, make-fetch-happen 15.0.6 and
+# axios-cache-interceptor 1.12.3 keep both. Seen: undici forgets the answer, so that the server sends all of it every
+# second time. axios-cache-interceptor forgets it if the 304 says "no-cache", and gives the program the 304 itself,
+# without a body.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A cache must forget what it has for a URL when a POST, PUT or DELETE to that URL got an answer that is no error (RFC 9111, 4.4):
-# otherwise a program that polls through it does not see what it has written itself.
+# A cache must forget what it stored for a URL when a POST, PUT or DELETE to that URL gets an answer that is not an
+# error (RFC 9111, 4.4). Otherwise a program that polls through the cache does not see what it has written itself.
 #
-# Guessed: httpcache (Go), undici's cache and make-fetch-happen forget, got's cache and axios-cache-interceptor do not. Seen: nor does
-# httpcache; the others are as guessed.
+# Guessed: httpcache (Go), undici's cache and make-fetch-happen forget it; got's cache and axios-cache-interceptor do
+# not. Seen: httpcache does not forget it either; the others are as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

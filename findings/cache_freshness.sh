@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# How long a cache may answer by itself: for max-age seconds, or from Date to Expires, both the server's (RFC 9111, 4.2.1), less the
-# Age that a cache before it gave the answer, counted by its own clock since the answer came (4.2.3: a Date in the future is an age of
-# zero). Several lines of Cache-Control are one list (RFC 9110, 5.3). What has "Vary: *" matches no request (RFC 9111, 4.1).
+# A cache may answer by itself for max-age seconds, or for the time from Date to Expires, both by the server's clock
+# (RFC 9111, 4.2.1). From this it subtracts the Age that an earlier cache gave the answer, and it counts with its own
+# clock from when the answer arrived (4.2.3: a Date in the future means an age of zero). Several lines of Cache-Control
+# are one list (RFC 9110, 5.3). An answer with "Vary: *" matches no request (RFC 9111, 4.1).
 #
-# Guessed: gregjones/httpcache knows no Age and takes a server's clock that is ahead for a longer life; got 14.6.6,
-# make-fetch-happen 15.0.6, axios-cache-interceptor 1.12.3 and undici 7.30.2 do as they should. Seen: nor does httpcache read a second
-# line of Cache-Control or "Vary: *"; make-fetch-happen does not keep Age, so that behind a CDN an answer lives twice as long;
-# axios-cache-interceptor compares Expires with its own clock.
+# Guessed: gregjones/httpcache ignores Age, and keeps an answer longer if the server's clock is ahead; got 14.6.6,
+# make-fetch-happen 15.0.6, axios-cache-interceptor 1.12.3 and undici 7.30.2 do as they should. Seen: httpcache also
+# ignores a second line of Cache-Control and "Vary: *". make-fetch-happen does not keep Age, so that after a CDN an
+# answer lives twice as long. axios-cache-interceptor compares Expires with its own clock.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

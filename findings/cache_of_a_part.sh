@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A part of a file that a cache has, a 206, may answer a request for that part, but none for another one or for the whole (RFC 9111, 3.3
-# and 4; RFC 9110, 15.3.7): a cache that cannot put parts together must not store it.
+# A cache that holds part of a file, a 206, may use it to answer a request for that part, but not for another part or
+# for the whole (RFC 9111, 3.3 and 4; RFC 9110, 15.3.7). A cache that cannot combine parts must not store it.
 #
-# Guessed: axios-cache-interceptor 1.12.3, whose key leaves the header fields out, gives the part for the whole; got 14.6.6, undici 7.30.2,
-# make-fetch-happen 15.0.6 and gregjones/httpcache (Go) do not. Seen: it is got. After a request for the first bytes of a file every other one is
-# answered with these, as a 206, also one without Range, for as long as max-age says. The others are right.
+# Guessed: axios-cache-interceptor 1.12.3, whose key leaves out the header fields, returns the part for the whole; got
+# 14.6.6, undici 7.30.2, make-fetch-happen 15.0.6 and gregjones/httpcache (Go) do not. Seen: the one that does is got.
+# After a request for the first bytes of a file it answers every other request with these bytes, as a 206, even a
+# request without Range, for as long as max-age allows. The others are right.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A chunk's size may be followed by extensions, with spaces before the semicolon, and "a recipient MUST ignore unrecognized chunk extensions"
-# (RFC 9112, 7.1.1); behind the last chunk there may be trailers, which a client may throw away (7.1.2; RFC 9110, 6.5.1).
+# Extensions may follow the size of a chunk, with spaces before the semicolon, and "a recipient MUST ignore unrecognized
+# chunk extensions" (RFC 9112, 7.1.1). Trailers may follow the last chunk; a client may discard them (7.1.2; RFC 9110,
+# 6.5.1).
 #
-# Guessed: all of fourteen clients in five languages get the body, and the answer after it on the same connection. Seen: Python's Tornado 6.2.0
-# fails at each extension and each trailer, Perl's Furl 3.14 at each trailer; Ruby's httpclient 2.8.3 reads the trailer as the beginning of the
-# next answer, which fails. A space before the semicolon is too much for Node 20's fetch, Go 1.26, fasthttp 1.78.0, httpx 0.23.3, Furl and Twisted
-# (treq 22.2.0), too.
+# Guessed: all of fourteen clients in five languages get the body, and the next answer on the same connection. Seen:
+# Python's Tornado 6.2.0 fails at every extension and every trailer, and Perl's Furl 3.14 at every trailer. Ruby's
+# httpclient 2.8.3 reads the trailer as the beginning of the next answer, which fails. Node 20's fetch, Go 1.26,
+# fasthttp 1.78.0, httpx 0.23.3, Furl, Twisted (treq 22.2.0) and Tornado fail at a space before the semicolon.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

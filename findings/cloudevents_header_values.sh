@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# An event of CloudEvents can be sent with its attributes as fields of HTTP (binary mode). Spaces, double quotes, percent signs and all characters that
-# are not ASCII "MUST be percent-encoded" there, and a receiver must decode the values once (HTTP Protocol Binding 1.0.2, 3.1.3.2): "5 €" is sent as
-# "5%20%E2%82%AC". The subject of an event is often the name of a file or of a thing, in any language.
+# CloudEvents can send the attributes of an event as HTTP fields (binary mode). Spaces, double quotes, percent signs and
+# all characters outside ASCII "MUST be percent-encoded" there, and a receiver must decode the values once (HTTP
+# Protocol Binding 1.0.2, 3.1.3.2): "5 €" is sent as "5%20%E2%82%AC". The subject of an event is often the name of a
+# file or of a thing, in any language.
 #
-# Guessed: sdk-go 2.16.2 and npm's cloudevents 10.0.0 send a subject as it is, and do not decode the one that they receive. Seen: so it is. What a sender
-# encodes as the binding says stays encoded in both. npm's package reads another text for "Straße", even from itself, and cannot send "5 €": Node
-# refuses the field.
+# Guessed: sdk-go 2.16.2 and npm's cloudevents 10.0.0 send a subject without encoding it, and do not decode the one that
+# they receive. Seen: as guessed. In both, a value that the sender encoded as the binding requires stays encoded. npm's
+# package reads a different text for "Straße", even from itself. It cannot send "5 €", because Node refuses the field.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

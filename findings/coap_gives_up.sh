@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A confirmable message of CoAP to which nothing comes back is sent again after 2 to 3 seconds, then after twice that time, and so on, four times;
-# when the last wait, too, is over, the application is told (RFC 7252, 4.2). With the default parameters that is after 62 to 93 seconds, which is
-# MAX_TRANSMIT_WAIT (4.8.2).
+# A CoAP sender that gets no reply to a confirmable message sends it again after 2 to 3 seconds, then doubles the wait
+# each time, four times in all. When the last wait is over too, it tells the application (RFC 7252, 4.2). With the
+# default parameters this happens after 62 to 93 seconds, MAX_TRANSMIT_WAIT (4.8.2).
 #
-# Guessed: npm's coap 1.5.0 and libcoap 4.3.1 do so, and go-coap 3.8.0 waits for the same time before each. Seen: go-coap waits for 4, 8, 12 and 20 or 24
-# seconds, since a timer of 4 looks whether something is due, and tells nothing at all: a call ends with its context. npm's coap sends as it should
-# and tells nothing after 93 seconds either (it does after 247, EXCHANGE_LIFETIME, which is for duplicates). Takes 100 seconds.
+# Guessed: npm's coap 1.5.0 and libcoap 4.3.1 do so, and go-coap 3.8.0 waits for the same time before each repetition.
+# Seen: go-coap waits for 4, 8, 12 and 20 or 24 seconds, because it checks every 4 seconds whether a message is due. It
+# never reports the failure: a call ends only with its context. npm's coap sends as it should, but does not report the
+# failure after 93 seconds either. It does so after 247 (EXCHANGE_LIFETIME, which is meant for duplicates). Takes 100
+# seconds.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

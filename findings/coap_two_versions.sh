@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# A representation that does not fit a message of CoAP comes in blocks, each asked for by itself. If it may change meanwhile, each has
-# an ETag, and who puts the blocks together has to compare these; if they differ, a client can ask for the first blocks again (RFC 7959, 2.4).
+# A CoAP representation that does not fit into one message is sent in blocks, and the client requests each by itself. If
+# the representation may change meanwhile, each block has an ETag. A client that combines the blocks has to compare
+# these; if they differ, it can ask for the first blocks again (RFC 7959, 2.4).
 #
-# Guessed: neither npm's coap 1.5.0 nor plgd-dev/go-coap 3.8.0 compares. Seen: go-coap does, and begins anew. npm's coap gives the
-# program the beginning of one version and the end of another as one answer, with the other's ETag and without an error.
+# Guessed: neither npm's coap 1.5.0 nor plgd-dev/go-coap 3.8.0 compares. Seen: go-coap does, and starts again. npm's
+# coap gives the program the beginning of one version and the end of another as one answer, with the ETag of the other
+# and without an error.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

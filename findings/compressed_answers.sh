@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# A client that does not accept gzip sends "gzip;q=0" in Accept-Encoding: a weight of 0 "means 'not acceptable'" (RFC 9110, 12.4.2 and 12.5.3). An
-# answer that depends on Accept-Encoding needs that name in Vary (12.5.5); without it a cache gives gzip to clients that cannot read it. Compression
-# must also let a stream through: a Flusher of Go "sends any buffered data to the client", and middleware of WSGI must not delay a block (PEP 3333).
+# A client that does not accept gzip sends "gzip;q=0" in Accept-Encoding: a weight of 0 "means 'not acceptable'" (RFC
+# 9110, 12.4.2 and 12.5.3). An answer that depends on Accept-Encoding must name it in Vary (12.5.5). Without this, a
+# cache gives gzip to clients that cannot read it. Compression must also let a stream through: a Go Flusher "sends any
+# buffered data to the client", and WSGI middleware must not delay a block (PEP 3333).
 #
-# Guessed: chi 5.5.0, echo 4.16.5, gin-contrib/gzip 1.2.5 and most frameworks for Python in Debian 12 compress for a client that refuses gzip;
-# koa-compress 5.2.2, Starlette 0.26.1 and NYTimes/gziphandler 1.1.1 hold an event back; the others do as they should. Seen: 14 of 29 servers compress
-# what the client refuses, among them Plack, Mojolicious, PHP 8.2 and lighttpd 1.4.69. 12 hold an event back until the stream ends, such as every
-# framework for Python but Tornado, httpcompression 0.0.8, hapi 21.4.10 and Varnish 7.1.1 with do_gzip. 4 compress without Vary.
+# Guessed: chi 5.5.0, echo 4.16.5, gin-contrib/gzip 1.2.5 and most frameworks for Python in Debian 12 compress for a
+# client that refuses gzip; koa-compress 5.2.2, Starlette 0.26.1 and NYTimes/gziphandler 1.1.1 hold an event back; the
+# others do as they should. Seen: 14 of 29 servers compress although the client refuses it, among them Plack,
+# Mojolicious, PHP 8.2 and lighttpd 1.4.69. 12 hold an event back until the stream ends, such as every framework for
+# Python but Tornado, httpcompression 0.0.8, hapi 21.4.10 and Varnish 7.1.1 with do_gzip. 4 compress without Vary.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A client of Connect gives each error a code. "canceled" is for a call that was cancelled, usually by its caller; a connection that
-# breaks is "unavailable", the code that may be repeated (connectrpc.com/docs/protocol, "Error codes").
+# A Connect client gives each error a code. "canceled" means that somebody cancelled the call, usually its caller. A
+# connection that breaks is "unavailable", the code that allows a retry (connectrpc.com/docs/protocol, "Error codes").
 #
-# Guessed: a server whose kernel resets the connection in the middle of a call is "unavailable" to connect-go. Seen: connect-go 1.21.1
-# says "canceled", though nobody cancelled: what tells a handler that its client has gone is asked of the client's errors too
-# (isClientDisconnected in error.go). A connection that is closed is "unavailable".
+# Guessed: connect-go reports "unavailable" if the server's kernel resets the connection during a call. Seen: connect-go
+# 1.21.1 reports "canceled", although nobody cancelled. The check that tells a handler that its client has gone is also
+# applied to the client's errors (isClientDisconnected in error.go). For a connection that is closed it reports
+# "unavailable".
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A server that closes the connection behind an answer says so by "Connection: close", and a client "MUST cease sending requests on that
-# connection" (RFC 9112, 9.6). An answer of unknown length ends with the connection, also if it does not say that (6.3, rule 8).
+# A server that closes the connection after an answer announces this by "Connection: close", and a client "MUST cease
+# sending requests on that connection" (RFC 9112, 9.6). An answer of unknown length ends with the connection, even
+# without that field (6.3, rule 8).
 #
-# Guessed: of fourteen clients in five languages that keep connections Ruby's Excon 0.88.0 and em-http 1.1.7 use them again; what ends with the
-# connection they all get. Seen: em-http does not look at "close"; Excon uses a connection again that ended an answer. Each next request
-# fails, though another connection would have been answered. Tcl's http 2.9.8, if it keeps connections, gives an empty
-# body without an error for an answer that ends with one.
+# Guessed: of fourteen clients in five languages that keep connections, Ruby's Excon 0.88.0 and em-http 1.1.7 use such a
+# connection again; all of them read an answer that ends with the connection. Seen: em-http ignores "close", and Excon
+# reuses a connection whose end ended an answer. In both the next request fails, although another connection would have
+# been answered. Tcl's http 2.9.8, if it keeps connections, returns an empty body without an error for an answer that
+# ends with its connection.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

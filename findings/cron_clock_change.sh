@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# In Berlin 02:30 does not exist on 29 March 2026, and exists twice on 25 October. Debian's cron(8) says what happens to jobs: one at a fixed time that
-# is skipped runs "soon after the change", one whose time comes a second time does not run again, and one with a wildcard goes by the new time at once,
-# so that an hourly job runs every hour. There is no other standard, but who moves jobs from cron to a library expects the same.
+# In Berlin 02:30 does not exist on 29 March 2026, and exists twice on 25 October. Debian's cron(8) defines what happens
+# to jobs. A job at a fixed time that is skipped runs "soon after the change", and one whose time comes a second time
+# does not run again. A job with a wildcard follows the new time at once, so that an hourly job runs every hour. No
+# other standard exists, but a user who moves jobs from cron to a library expects the same.
 #
-# Guessed: robfig/cron 3.0.1 never runs the job in spring, as it documents, and runs it twice in autumn; most others do as cron does, and all run an
-# hourly job every hour. Seen: 4 of 16 do as cron does: npm's croner 11.0.0, cron 4.4.0 and cron-parser 5.10.5, and Python's APScheduler 3.9.1. Seven
-# leave the daily job out in spring, and five of these run it twice in autumn, such as node-schedule 2.1.1 with a rule. Six leave out an hour of the
-# hourly job in autumn; cronosjs 1.7.1 documents that. croniter 1.3.5 runs both jobs twice in spring, the daily one also at 01:30.
+# Guessed: robfig/cron 3.0.1 never runs the job in spring, as it documents, and runs it twice in autumn; most others do
+# as cron does, and all run an hourly job every hour. Seen: 4 of 16 do as cron does: npm's croner 11.0.0, cron 4.4.0 and
+# cron-parser 5.10.5, and Python's APScheduler 3.9.1. Seven skip the daily job in spring, and five of these run it twice
+# in autumn, such as node-schedule 2.1.1 with a rule. Six skip an hour of the hourly job in autumn; cronosjs 1.7.1
+# documents this. croniter 1.3.5 runs both jobs twice in spring, and the daily one also at 01:30.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A record of DNS may be kept for its time to live, which may be long: 30 days are in the range of RFC 2181, section 8 (up to 2^31-1
-# seconds), and longer ones are seen. Timers of JavaScript take 2^31-1 milliseconds, 24.8 days.
+# A cache may keep a DNS record for its time to live, which may be long: RFC 2181, section 8, allows up to 2^31-1
+# seconds, so that 30 days are valid, and longer times occur. JavaScript's timers are limited to 2^31-1 milliseconds,
+# 24.8 days.
 #
-# Guessed: npm's cacheable-lookup 7.0.0, the cache of got's dnsCache, keeps a record for that time. Seen: so it does, but its timer
-# for cleaning up overflows, is made one of a millisecond, finds nothing to clean up, and so on: hundreds of wake-ups a second for as
-# long as the record is there. With 24 days there is none.
+# Guessed: npm's cacheable-lookup 7.0.0, the cache of got's dnsCache, keeps a record for that time. Seen: it does, but
+# its cleanup timer overflows and becomes one of a millisecond. The timer fires, finds nothing to clean up, and is set
+# again: hundreds of wake-ups a second for as long as the cache holds the record. With 24 days there are none.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

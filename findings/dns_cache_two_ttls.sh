@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The records of a set, such as the addresses of a name, have one time to live; a cache that gets others treats them "as if all TTLs in the RRSet
-# had been set to the value of the lowest TTL" (RFC 2181, 5.2), for it must not hand out a part of a set: clients would all go to one of the servers.
+# The records of a set, such as the addresses of a name, have one time to live. A cache that receives different ones
+# treats them "as if all TTLs in the RRSet had been set to the value of the lowest TTL" (RFC 2181, 5.2). It must not
+# return part of a set, because all clients would then go to one of the servers.
 #
-# Guessed: dnsmasq 2.90 and Unbound 1.17.1 ask again for the whole set when the lowest time is over; npm's cacheable-lookup 7.0.0 keeps it for the
-# longest one. Seen: dnsmasq answers with the address that has the longer time alone, without asking, for as long as that lasts. The other two are
-# as guessed.
+# Guessed: dnsmasq 2.90 and Unbound 1.17.1 ask for the whole set again when the lowest time is over; npm's
+# cacheable-lookup 7.0.0 keeps the set for the longest time. Seen: dnsmasq answers with only the address that has the
+# longer time, without asking, for as long as that time lasts. The other two are as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A client with much to send may say "Expect: 100-continue" and wait, curl and Go for a second, for the server to say 100 Continue, which it must do
-# at once if it gives no final answer. The value is case-insensitive, and in a request of HTTP/1.0 a server "MUST ignore that expectation" (RFC 9110,
-# 10.1.1), for it "MUST NOT send a 1xx response to an HTTP/1.0 client" (15.2), which does not know them.
+# A client with much to send may send "Expect: 100-continue" and wait (curl and Go for a second) for the server to send
+# 100 Continue. The server must do so at once if it gives no final answer. The value is case-insensitive. For a request
+# of HTTP/1.0 a server "MUST ignore that expectation" (RFC 9110, 10.1.1), because it "MUST NOT send a 1xx response to an
+# HTTP/1.0 client" (15.2), which does not know them.
 #
-# Guessed: of 15 servers PHP 8.2's own never says it, fasthttp 1.78.0, Tornado 6.2.0 and Cheroot 9.0.0 do not know "100-Continue", and fasthttp, Tornado,
-# Twisted 22.4.0 and WEBrick 1.8.1 say it to HTTP/1.0. Seen: fasthttp and Twisted are right. Nor do Perl's Mojolicious 9.31 and WEBrick, which has a
-# method for it that nothing calls, ever say it, so that each such request takes a second longer; to HTTP/1.0 Tornado, Cheroot and gunicorn 20.1.0 do.
+# Guessed: of 15 servers PHP 8.2's own never sends it, fasthttp 1.78.0, Tornado 6.2.0 and Cheroot 9.0.0 do not know
+# "100-Continue", and fasthttp, Tornado, Twisted 22.4.0 and WEBrick 1.8.1 send it to HTTP/1.0. Seen: fasthttp and
+# Twisted are right. Perl's Mojolicious 9.31 and WEBrick, which has a method for it that nothing calls, never send it
+# either, so that each such request takes a second longer. Tornado, Cheroot and gunicorn 20.1.0 send it to HTTP/1.0.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

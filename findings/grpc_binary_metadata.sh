@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Metadata of gRPC whose name ends in "-bin" has base64 as its value. A name that comes twice may come as one line with a comma, as
-# HTTP lets proxies and libraries write it: "Implementations must split Binary-Headers on "," before decoding" (PROTOCOL-HTTP2, "Requests").
+# gRPC metadata whose name ends in "-bin" has a base64 value. Several values of one name may be sent in one line,
+# separated by commas, because HTTP lets proxies and libraries join them: "Implementations must split Binary-Headers on
+# "," before decoding" (PROTOCOL-HTTP2, "Requests").
 #
-# Guessed: grpc-go 1.85.0 and grpcio 1.51.1 (Python) split it, @grpc/grpc-js 1.14.7 does not. Seen: it is the other way round. To grpc-go
-# and grpcio the whole call fails, with codes (Internal, UNKNOWN) that say nothing of it. connect-node 2.1.2 writes such lines, whenever a
-# program of Node appends a second value, for its Headers join them.
+# Guessed: grpc-go 1.85.0 and grpcio 1.51.1 (Python) split the line; @grpc/grpc-js 1.14.7 does not. Seen: the other way
+# round. In grpc-go and grpcio the whole call fails, with codes (Internal, UNKNOWN) that do not reveal why. connect-node
+# 2.1.2 writes such lines whenever a Node program appends a second value, because its Headers join them.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

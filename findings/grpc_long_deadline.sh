@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A call of gRPC tells its deadline by grpc-timeout, up to 8 digits and a unit, so that a longer time takes a larger unit
-# (PROTOCOL-HTTP2, "TimeoutValue"): 28 hours do not fit into milliseconds. Watches and other streams that stay open for
+# A gRPC call sends its deadline in grpc-timeout: up to 8 digits and a unit, so that a longer time needs a larger unit
+# (PROTOCOL-HTTP2, "TimeoutValue"). 28 hours do not fit into milliseconds. Watches and other streams that stay open for
 # days have such deadlines.
 #
-# Guessed: @grpc/grpc-js 1.14.7 and connect-node 2.1.2, servers and clients, work with deadlines of 28 hours and 20 days, and those of
-# connect-node fail at 30 days, for which JavaScript has no timer. Seen: connect-node's client sends nine digits from 28 hours on, which
-# Go's server refuses (HTTP 400). Its server is well. grpc-js's server takes 30 days for a time that is over (the milliseconds become a
-# signed number of 32 bits), but 60 days for 10.
+# Guessed: @grpc/grpc-js 1.14.7 and connect-node 2.1.2, servers and clients, work with deadlines of 28 hours and 20
+# days; those of connect-node fail at 30 days, for which JavaScript has no timer. Seen: connect-node's client sends nine
+# digits from 28 hours on, which Go's server refuses (HTTP 400). Its server is right. grpc-js's server treats 30 days as
+# a time that has passed (the milliseconds become a signed number of 32 bits), and 60 days as 10.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

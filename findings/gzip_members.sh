@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The gzip coding of HTTP is the format of RFC 1952 (RFC 9110, 8.4.1.3): one or more members behind each other (2.2), as one gets by
-# joining files, each with a checksum and a length at its end (2.3.1), by which one sees that it is whole even where the message has
-# no length and ends with the connection.
+# HTTP's gzip coding is the format of RFC 1952 (RFC 9110, 8.4.1.3): one or more members in a row (2.2), as joining files
+# produces. Each member ends with a checksum and a length (2.3.1). They show that it is complete, even where the message
+# has no length and ends with the connection.
 #
-# Guessed: two members are decoded by Node's fetch, axios 1.21.1, got 14.6.6, Go, Python's requests 2.28.1 and httpx 0.23.3; curl 7.88.1, Wget
-# 1.21.3, Ruby 3.1's Net::HTTP and Perl's LWP 6.68 (Debian 12) give the first one. A member without its end is an error to all but requests
-# and LWP. Seen: httpx and aiohttp 3.8.4 give the first of two members, too, without an error, and curl one about the disk. And only Go, got and Ruby
-# tell that the end is missing: what Node's fetch, axios, curl, Wget, httpx and aiohttp give is half, and no error.
+# Guessed: Node's fetch, axios 1.21.1, got 14.6.6, Go, Python's requests 2.28.1 and httpx 0.23.3 decode two members;
+# curl 7.88.1, Wget 1.21.3, Ruby 3.1's Net::HTTP and Perl's LWP 6.68 (Debian 12) return only the first. A member without
+# its end is an error for all but requests and LWP. Seen: httpx and aiohttp 3.8.4 also return only the first of two
+# members, without an error, and curl reports an error about the disk. Only Go, got and Ruby report that the end is
+# missing. Node's fetch, axios, curl, Wget, httpx and aiohttp return half and no error.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

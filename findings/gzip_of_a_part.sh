@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A part of a file, asked for by Range, is a part of the bytes that a whole answer would have, its coding included (RFC 9110, 8.4 and
-# 14.2), and Content-Range counts these bytes. Two codings of a file must not have the same strong ETag (8.8.1), by which a client
-# knows that parts belong together.
+# A part of a file that a client requests by Range is a part of the bytes of the whole answer, after coding (RFC 9110,
+# 8.4 and 14.2), and Content-Range counts these bytes. Two codings of a file must not share a strong ETag (8.8.1),
+# because it is how a client knows that parts belong together.
 #
-# Guessed: of the middleware that compresses, that of chi 5.5.0, echo 4.16.0, gorilla/handlers 1.5.2 and npm's compression 1.8.2
-# compresses a part by itself and leaves its Content-Range; NYTimes/gziphandler 1.1.1, klauspost/compress 1.20.4, @fastify/compress
-# 9.2.0 and hono 4.13.19 do not. Seen: NYTimes does too, as does httpcompression 0.0.8: a client that puts the parts together gets
-# pieces of gzip between its text. All for Go leave a strong ETag as it is, so that If-Range lets it happen.
+# Guessed: of the middleware that compresses, chi 5.5.0, echo 4.16.0, gorilla/handlers 1.5.2 and npm's compression 1.8.2
+# compress a part by itself and leave its Content-Range unchanged; NYTimes/gziphandler 1.1.1, klauspost/compress 1.20.4,
+# @fastify/compress 9.2.0 and hono 4.13.19 do not. Seen: NYTimes and httpcompression 0.0.8 also do. A client that
+# combines the parts gets pieces of gzip in the middle of its text. All those for Go leave a strong ETag unchanged, so
+# that If-Range does not prevent this.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
