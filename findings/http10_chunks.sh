@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Chunks are of HTTP/1.1: "a server MUST NOT send a response containing Transfer-Encoding unless the corresponding request indicates HTTP/1.1
-# (or later minor revisions)" (RFC 9112, 6.1). A client of HTTP/1.0, such as a device or a script, reads to the end of the connection instead; if
-# it knows no chunks, their sizes are text to it.
+# Chunks belong to HTTP/1.1: "a server MUST NOT send a response containing Transfer-Encoding unless the corresponding
+# request indicates HTTP/1.1 (or later minor revisions)" (RFC 9112, 6.1). A client of HTTP/1.0, such as a device or a
+# script, reads to the end of the connection instead. If it does not know chunks, it takes their sizes for text.
 #
-# Guessed: fasthttp 1.78.0 sends none when it streams, as Go's net/http, Node 20, Twisted 22.4.0, Tornado 6.2.0 and aiohttp 3.8.4 do not; of
-# proxies nginx 1.22.1 takes off what a server sends all the same (7.1.3 shows how), HAProxy 2.6.12 and Tinyproxy 1.11.1 hand it on. Seen: fasthttp sends
-# chunks, so that a download has "b" as its first line and "0" as its last, also through the latter two. The rest is as guessed.
+# Guessed: fasthttp 1.78.0 sends none when it streams; nor do Go's net/http, Node 20, Twisted 22.4.0, Tornado 6.2.0 and
+# aiohttp 3.8.4. If a server sends chunks anyway, the proxy nginx 1.22.1 removes them (7.1.3 shows how), and HAProxy
+# 2.6.12 and Tinyproxy 1.11.1 pass them on. Seen: fasthttp sends chunks, so that a download has "b" as its first line
+# and "0" as its last, also through the latter two. The rest is as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A server of HTTP/2 that shuts down sends GOAWAY with NO_ERROR and the last stream that it takes: it goes on answering those up to that
-# one, and has not looked at those after it, which a client can repeat on another connection, whatever they ask
-# (RFC 9113, 6.8 and 8.7).
+# An HTTP/2 server that shuts down sends GOAWAY with NO_ERROR and the last stream that it accepts. It still answers the
+# streams up to that one. It has not looked at those after it, and a client can repeat them on another connection,
+# whatever they ask (RFC 9113, 6.8 and 8.7).
 #
-# Guessed: undici 7.30.2 (allowH2) breaks off the answer that is coming, and repeats the requests after it. Seen: it breaks off that
-# one and gives up the others too, all of them GETs. net/http of Go 1.26 gets the whole answer and repeats the others; node:http2 of Node
-# 20 leaves that to the program and says which it may repeat.
+# Guessed: undici 7.30.2 (allowH2) breaks off the answer that is arriving, and repeats the requests after it. Seen: it
+# breaks off that answer and gives up the other requests too, all of them GETs. net/http of Go 1.26 gets the whole
+# answer and repeats the others; node:http2 of Node 20 leaves this to the program and reports which ones it may repeat.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

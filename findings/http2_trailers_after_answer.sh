@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# A request over HTTP/2 whose trailers are on their way while its answer ends: the server has reset the stream with NO_ERROR
-# (RFC 9113, section 8.1) and must be ready for frames that its peer sent before it knew, which concern that stream alone (section 5.1, closed).
+# A client sends the trailers of an HTTP/2 request, and they are on their way when the answer ends. The server has reset
+# the stream with NO_ERROR (RFC 9113, section 8.1). It must be ready for frames that its peer sent before it knew of the
+# reset; these frames concern that stream alone (section 5.1, closed).
 #
-# Guessed: net/http's server ignores them, as it does data. Seen with Go 1.26.8 and 1.27.3: they end the connection with GOAWAY and PROTOCOL_ERROR, and with it all its other
-# requests; here a download, by net/http's own client, whose answers arrive 100 ms late. Known: golang.org/issue/58286, open since 2023.
+# Guessed: net/http's server ignores them, as it ignores data. Seen with Go 1.26.8 and 1.27.3: it ends the connection
+# with GOAWAY and PROTOCOL_ERROR, and with it all other requests. Here the other request is a download, and the client
+# is net/http's own; answers reach it 100 ms late. Known: golang.org/issue/58286, open since 2023.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

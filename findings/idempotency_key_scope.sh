@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Who sends an Idempotency-Key again with another request has made a mistake, and is to be told so by 422 (the IETF's
-# draft-ietf-httpapi-idempotency-key-header, 2.6 and 2.7); a key that is malformed is a 400.
+# A client that sends an Idempotency-Key again with a different request has made a mistake, and the server should answer
+# 422 (the IETF's draft-ietf-httpapi-idempotency-key-header, 2.6 and 2.7). A malformed key is a 400.
 #
-# Guessed: the idempotency middleware of fiber 3.1.0 does not look at the body or the path, and answers with what the key's first
-# request got. Seen: nor at the method. A DELETE of another path, with the key of a POST, is a 200 with the POST's answer, and
-# nothing is deleted. A key of another length than 36 is a 500.
+# Guessed: the idempotency middleware of fiber 3.1.0 ignores the body and the path, and returns the answer to the first
+# request with that key. Seen: it ignores the method too. A DELETE of another path, with the key of a POST, gets a 200
+# with the POST's answer, and nothing is deleted. A key whose length is not 36 gets a 500.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Servers give messages, orders and rows ids that begin with the time: they sort by age, and no server has to ask another. Two events must not make an
-# id twice: more ids in a millisecond than the counter has numbers, and a clock that NTP sets back. Twitter's Snowflake, after which most of these
-# libraries are named, waits for the next millisecond in the first case and refuses with an error in the second. A generator of UUIDs of version 7
-# should catch both, and make an id that is greater than the last one, or report an error (RFC 9562, 6.2).
+# Servers give messages, orders and rows ids that begin with the time: such ids sort by age, and no server has to ask
+# another. Two events must not produce the same id twice: more ids in a millisecond than the counter can number, and a
+# clock that NTP sets back. Twitter's Snowflake, after which most of these libraries are named, waits for the next
+# millisecond in the first case and returns an error in the second. A generator of version 7 UUIDs should detect both,
+# and either make an id greater than the last one or report an error (RFC 9562, 6.2).
 #
-# Guessed, for npm: with 10000 ids in a millisecond @sapphire/snowflake 3.5.5 makes ids twice; with a clock that goes back it does so, too, and so do
-# snowflake-id 1.1.0 and flake-idgen 1.4.0. Seen: snowflake-id does in both cases, @sapphire/snowflake only in the first, and flakeid 1.0.1 and
-# nodejs-snowflake 2.0.1 in the second. flake-idgen reports an error in both. The generators of UUIDs and ULIDs keep every id greater than the last one.
+# Guessed, for npm: with 10000 ids in a millisecond @sapphire/snowflake 3.5.5 repeats ids; with a clock that goes back
+# it does so too, and so do snowflake-id 1.1.0 and flake-idgen 1.4.0. Seen: snowflake-id repeats ids in both cases,
+# @sapphire/snowflake only in the first, and flakeid 1.0.1 and nodejs-snowflake 2.0.1 in the second. flake-idgen reports
+# an error in both. The generators of UUIDs and ULIDs make every id greater than the last one.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

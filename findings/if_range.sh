@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A client that goes on with a download which broke asks for the rest by Range, and by If-Range for the whole if the file has changed
-# meanwhile: then "the server MUST ignore the Range header field" (RFC 9110, 13.1.5 and 14.2). A date matches only if it is the very
-# one of the file.
+# A client that resumes a broken download asks for the rest by Range. By If-Range it asks for the whole file if the file
+# has changed meanwhile: then "the server MUST ignore the Range header field" (RFC 9110, 13.1.5 and 14.2). A date
+# matches only if it equals the date of the file exactly.
 #
-# Guessed: fasthttp 1.78.0, sirv 3.0.2, serve-handler 6.1.8 and @hono/node-server 2.1.9 do not know If-Range, and send 1.2.1 (express,
-# fastify) does. Seen: fasthttp does, and answers with the whole; the other three and http-server 14.1.1 send the rest of the new
-# file, to be put behind the beginning of the old one; send takes any later date for a match.
+# Guessed: fasthttp 1.78.0, sirv 3.0.2, serve-handler 6.1.8 and @hono/node-server 2.1.9 do not know If-Range; send 1.2.1
+# (express, fastify) does. Seen: fasthttp does, and answers with the whole file. The other three and http-server 14.1.1
+# send the rest of the new file, which the client appends to the beginning of the old one. send accepts any later date
+# as a match.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Before the answer to a request informational ones may come, 100 to 199: early hints (103, RFC 8297), a sign of life (102), 100 Continue. "A
-# client MUST be able to parse one or more 1xx responses received prior to a final response, even if the client does not expect one" (RFC 9110, 15.2).
+# Informational answers, 100 to 199, may arrive before the answer to a request: early hints (103, RFC 8297), a sign of
+# life (102), 100 Continue. "A client MUST be able to parse one or more 1xx responses received prior to a final
+# response, even if the client does not expect one" (RFC 9110, 15.2).
 #
-# Guessed: of 23 clients Ruby's em-http 1.1.7, fasthttp 1.78.0, PHP 8.2's file_get_contents and Tcl's http 2.9.8 take early hints for the answer. Seen:
-# fasthttp waits and PHP does so for one, not for two, as Perl's Furl 3.14; but Python's requests 2.28.1 and httplib2 0.20.4, Perl's LWP 6.68, Ruby's
-# httpclient 2.8.3, em-http and Tcl give the program 102 or 103 as the answer, without a body, and Python 3.11's urllib and lftp 4.9.2 fail. To Node 20's
-# fetch a 100 that it did not ask for is an error; em-http makes of it the status 0.
+# Guessed: of 23 clients Ruby's em-http 1.1.7, fasthttp 1.78.0, PHP 8.2's file_get_contents and Tcl's http 2.9.8 take
+# early hints for the answer. Seen: fasthttp waits. PHP and Perl's Furl 3.14 wait after one, but not after two. Python's
+# requests 2.28.1 and httplib2 0.20.4, Perl's LWP 6.68, Ruby's httpclient 2.8.3, em-http and Tcl give the program 102 or
+# 103 as the answer, without a body. Python 3.11's urllib and lftp 4.9.2 fail. Node 20's fetch reports an error for a
+# 100 that it did not ask for; em-http returns it as status 0.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

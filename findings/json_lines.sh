@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Servers send progress, the words of a language model or changes of a database as lines of JSON, one value a line. A string of JSON may hold U+0085,
-# U+2028 and U+2029 as they are: only the quotation mark, the backslash and U+0000 to U+001F need an escape (RFC 8259, 7). So a line ends at LF and
-# nowhere else (NDJSON 1.0, 3.1). TCP may cut the stream anywhere, also inside a character.
+# Servers send progress, the words of a language model or the changes of a database as lines of JSON, one value a line.
+# A JSON string may contain U+0085, U+2028 and U+2029 unescaped: only the quotation mark, the backslash and U+0000 to
+# U+001F need an escape (RFC 8259, 7). So a line ends at LF and nowhere else (NDJSON 1.0, 3.1). TCP may split the stream
+# anywhere, even inside a character.
 #
-# Guessed: Node 20's readline, npm's byline 5.0.0 and Python's requests 2.28.1 (iter_lines with decode_unicode) cut lines at these characters; the rest
-# reads everything, except Go's bufio.Scanner, whose limit of 64 KiB is documented. Seen: readline does well. In the text of byline, jsonlines 0.1.1,
-# readline-transform 2.0.0 and docker-modem 5.0.7 (followProgress) a character that comes in two segments is lost without an error, and JSONStream 1.3.5
-# fails at one of four bytes. linebyline 1.3.0 cuts a line after 4096 bytes, and aiohttp 3.8.4 refuses one of 200000.
+# Guessed: Node 20's readline, npm's byline 5.0.0 and Python's requests 2.28.1 (iter_lines with decode_unicode) split
+# lines at these characters. The others read everything, except Go's bufio.Scanner, whose limit of 64 KiB is documented.
+# Seen: readline is right. byline, jsonlines 0.1.1, readline-transform 2.0.0 and docker-modem 5.0.7 (followProgress)
+# lose a character that arrives in two segments, without an error. JSONStream 1.3.5 fails at a character of four bytes.
+# linebyline 1.3.0 cuts a line after 4096 bytes, and aiohttp 3.8.4 refuses a line of 200000.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# An id of JSON-RPC 2.0 is a string, a number or null, and the answer has the same one (sections 4 and 5): it is how the caller finds
-# the call. Numbers of JSON have no limit, and many callers count from a time in nanoseconds,
-# beyond 2^53; fractions are discouraged, not forbidden.
+# A JSON-RPC 2.0 id is a string, a number or null, and the answer has the same id (sections 4 and 5): the caller uses it
+# to find the call. JSON numbers have no limit, and many callers count from a time in nanoseconds, beyond 2^53.
+# Fractions are discouraged, but not forbidden.
 #
-# Guessed: jsonrpc2 of golang.org/x/exp, sourcegraph/jsonrpc2 0.2.3, creachadair/jrpc2 1.3.6 and gorilla/rpc 1.2.0 give every number
-# back as it came. Seen: x/exp reads it as a float64, so the answer to 2^53+1 has the id 2^53, which belongs to another call, and that
-# to 1.5 the id 1. sourcegraph ends the connection, and with it all other calls, at a number that is no int64, and at every batch.
+# Guessed: jsonrpc2 of golang.org/x/exp, sourcegraph/jsonrpc2 0.2.3, creachadair/jrpc2 1.3.6 and gorilla/rpc 1.2.0
+# return every number unchanged. Seen: x/exp reads it as a float64. The answer to 2^53+1 then has the id 2^53, which
+# belongs to another call, and the answer to 1.5 has the id 1. sourcegraph ends the connection, and with it all other
+# calls, at a number that is not an int64 and at every batch.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A server that answers with one page of many says by Link where the next one is. The URL is what stands between < and >, commas and semicolons
-# included; rel may name several relations; names of parameters are case-insensitive, and a title may have a comma (RFC 8288, 3 and B.3).
+# A server that returns one page of many names the next one in Link. The URL is everything between < and >, including
+# commas and semicolons. rel may name several relations, names of parameters are case-insensitive, and a title may
+# contain a comma (RFC 8288, 3 and B.3).
 #
-# Guessed: of three parsers for JavaScript and two for Go half lose the next page if its URL has a comma, as "fields=a,b" has. Seen: those for
-# JavaScript take all of that, but parse-link-header 2.0.0 and li 1.3.0 do not know REL. Of Go's, tomnomnom/linkheader finds no next page where there is
-# a comma or a semicolon in the URL or a comma in a title, at which a client stops as if it had everything; peterhellberg/link 1.2.0 takes the comma
-# out of the URL, so that it asks for something else, and knows neither REL nor a second relation.
+# Guessed: of three parsers for JavaScript and two for Go, half lose the next page if its URL has a comma, as
+# "fields=a,b" has. Seen: those for JavaScript read such URLs and titles, but parse-link-header 2.0.0 and li 1.3.0 do
+# not know REL. Of Go's, tomnomnom/linkheader finds no next page if the URL contains a comma or a semicolon, or a title
+# a comma; a client then stops as if it had everything. peterhellberg/link 1.2.0 removes the comma from the URL, so that
+# the client asks for something else, and knows neither REL nor a second relation.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A server that wants to be left alone says for how long: "Retry-After: 2592000" with a 503 (RFC 9110, 10.2.3), "retry: 2592000000" in
-# Server-Sent Events (HTML Living Standard, 9.2.6), both 30 days and digits only, as they must be. Timers of JavaScript hold 2^31-1
-# milliseconds, 24.8 days, and make one millisecond of more.
+# A server that wants no requests for a while says for how long: "Retry-After: 2592000" with a 503 (RFC 9110, 10.2.3),
+# or "retry: 2592000000" in Server-Sent Events (HTML Living Standard, 9.2.6). Both are 30 days, and digits only, as the
+# standards require. JavaScript's timers hold 2^31-1 milliseconds, 24.8 days, and turn a longer time into one
+# millisecond.
 #
-# Guessed: no client looks, so all come back at once. Seen: got, axios-retry and the SDK of Anthropic do, until their attempts are used
-# up, and ky waits. The four for events connect again hundreds of times in a second, for ever. With 20 days all wait.
+# Guessed: no client checks this, so all come back at once. Seen: got, axios-retry and the SDK of Anthropic do, until
+# they have used up their attempts, and ky waits. The four clients for events connect again hundreds of times a second,
+# forever. With 20 days all of them wait.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# An answer of Modbus/TCP has the transaction identifier of its request, so that a client can tell one that comes after its timeout
-# from the one it waits for: it drops what belongs to no request that is open (MODBUS Messaging on TCP/IP Implementation Guide V1.0b).
+# A Modbus/TCP answer carries the transaction identifier of its request. A client can therefore distinguish an answer
+# that arrives after its timeout from the one that it waits for: it drops an answer that belongs to no open request
+# (MODBUS Messaging on TCP/IP Implementation Guide V1.0b).
 #
-# Guessed: npm's jsmodbus 5.0.0 and modbus-serial 8.0.25 and simonvetter/modbus 1.6.4 (Go) drop a late answer. Seen: jsmodbus takes it for
-# the answer to the request after it, which fails as OutOfSync, so that the answer to that one is late in turn: after one answer that
-# took too long every request of a program that polls without a pause fails, though the device answers each in time.
+# Guessed: npm's jsmodbus 5.0.0 and modbus-serial 8.0.25 and simonvetter/modbus 1.6.4 (Go) drop a late answer. Seen:
+# jsmodbus takes it for the answer to the next request. This request fails as OutOfSync, so that its own answer is late
+# in turn. After one answer that took too long, every request of a program that polls without a pause fails, although
+# the device answers each in time.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

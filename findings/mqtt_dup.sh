@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A PUBLISH of MQTT that was not acknowledged is sent again on the session's next connection, with the DUP flag set: "The DUP flag
-# MUST be set to 1 by the Client or Server when it attempts to re-deliver a PUBLISH Packet" (MQTT 3.1.1, 3.3.1.1; 5.0 alike).
-# A broker that counts or drops duplicates goes by it.
+# An MQTT client sends a PUBLISH that was not acknowledged again on the session's next connection, with the DUP flag
+# set: "The DUP flag MUST be set to 1 by the Client or Server when it attempts to re-deliver a PUBLISH Packet" (MQTT
+# 3.1.1, 3.3.1.1; 5.0 alike). A broker that counts or drops duplicates relies on it.
 #
-# Guessed: every client of some age sets it. Seen: npm's mqtt 5.16.0 does not, with QoS 1 or 2, protocol 3.1.1 or 5.0. paho.golang
-# 0.23.0 does.
+# Guessed: every mature client sets it. Seen: npm's mqtt 5.16.0 does not, with QoS 1 or 2, protocol 3.1.1 or 5.0.
+# paho.golang 0.23.0 does.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

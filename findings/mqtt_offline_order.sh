@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What a broker of MQTT keeps for a client of QoS 1 that is away, it sends in the order in which it came (MQTT 3.1.1, 4.6: topics
-# are ordered by default), the first time without the DUP flag, again with it (3.3.1.1), and without RETAIN, since the subscription
-# was there before the message (3.3.1.3).
+# An MQTT broker keeps messages for a QoS 1 client that is away, and sends them in the order in which they arrived (MQTT
+# 3.1.1, 4.6: topics are ordered by default). It sends a message without the DUP flag the first time and with it
+# afterwards (3.3.1.1), and without RETAIN, because the subscription is older than the message (3.3.1.3).
 #
-# Guessed: mochi-mqtt 2.7.9 and aedes 1.2.0 do all that. Seen: mochi sends twenty messages in an order that differs from run to run (it sorts
-# them by the second in which they came), both those that it never sent before and those that were not acknowledged, and the former
-# with DUP. aedes keeps the order; it sends again without DUP, and what was published as retained with RETAIN.
+# Guessed: mochi-mqtt 2.7.9 and aedes 1.2.0 do all of this. Seen: mochi sends twenty messages in an order that differs
+# from run to run (it sorts them by the second in which they arrived). This concerns messages that it never sent before,
+# which it sends with DUP, and messages that were not acknowledged. aedes keeps the order. It sends messages again
+# without DUP, and sends those published as retained with RETAIN.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A message of MQTT with QoS 2 arrives once. If the PUBREC of a client is lost, the broker sends the PUBLISH again, and the client, until
-# the PUBREL comes, answers it with a PUBREC, but "MUST NOT cause duplicate messages to be delivered to any onward recipients in this
-# case" (MQTT 3.1.1, 4.3.3, MQTT-4.3.3-2; 5.0 alike): it has to remember the packet's identifier.
+# An MQTT message with QoS 2 arrives once. If a client's PUBREC is lost, the broker sends the PUBLISH again. Until the
+# PUBREL arrives the client answers it with a PUBREC, but "MUST NOT cause duplicate messages to be delivered to any
+# onward recipients in this case" (MQTT 3.1.1, 4.3.3, MQTT-4.3.3-2; 5.0 alike). To do so it must remember the packet's
+# identifier.
 #
-# Guessed: paho.mqtt.golang 1.5.1, paho.golang 0.23.0 and npm's mqtt 5.16.0 give it to the program once. Seen: paho.mqtt.golang gives it
-# twice, on the session's next connection as on the same one, where the packet with the DUP flag and the same identifier comes as another
-# message: its QoS 2 is QoS 1 with two more packets. The other two are as guessed.
+# Guessed: paho.mqtt.golang 1.5.1, paho.golang 0.23.0 and npm's mqtt 5.16.0 deliver it to the program once. Seen:
+# paho.mqtt.golang delivers it twice, both on the session's next connection and on the same one: it takes the packet
+# with the DUP flag and the same identifier for another message. Its QoS 2 is QoS 1 with two more packets. The other two
+# are as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

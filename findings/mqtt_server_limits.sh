@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A server of MQTT 5 says in its CONNACK what it takes, and a client must not send more: no more messages of QoS 1 and 2 at once than
-# Receive Maximum (5.0, 3.3.4), no larger packet than Maximum Packet Size (3.2.2.3.6), no higher QoS than Maximum QoS (3.2.2.3.4), no
-# RETAIN if that is not available (3.2.2.3.5). The server may disconnect who does (4.13).
+# An MQTT 5 server announces its limits in CONNACK, and a client must not exceed them: no more messages of QoS 1 and 2
+# at once than Receive Maximum (5.0, 3.3.4), no packet larger than Maximum Packet Size (3.2.2.3.6), no QoS above Maximum
+# QoS (3.2.2.3.4), and no RETAIN if that is not available (3.2.2.3.5). The server may disconnect a client that does
+# (4.13).
 #
-# Guessed: npm's mqtt 5.16.0 does not heed the first and refuses the other three with an error; paho.golang 0.23.0 heeds the first.
-# Seen: npm's heeds none of the four and sends all without an error; paho.golang heeds all but the size.
+# Guessed: npm's mqtt 5.16.0 ignores the first limit and returns an error for the other three; paho.golang 0.23.0
+# respects the first. Seen: npm's ignores all four and sends everything without an error; paho.golang respects all but
+# the size.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

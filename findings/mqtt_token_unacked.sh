@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A PUBLISH of MQTT with QoS 1 has arrived when its PUBACK comes back; until then its sender has to keep it and to send it again on
-# the session's next connection (MQTT 3.1.1, 4.3.2 and 4.4). A client tells its program by a token.
+# An MQTT PUBLISH with QoS 1 has arrived when its PUBACK comes back. Until then its sender must keep it and send it
+# again on the session's next connection (MQTT 3.1.1, 4.3.2 and 4.4). A client reports the arrival to its program
+# through a token.
 #
-# Guessed: the token stays open while the connection is lost and made again, until there is a PUBACK. Seen: paho.mqtt.golang 1.5.1
-# completes it without an error as soon as the connection is made again, where the message is sent once more and gets a token that
-# nobody has (claimID in messageids.go completes the one that has the number). The broker here acknowledges nothing at all.
+# Guessed: while the connection is lost and made again, the token stays open until there is a PUBACK. Seen:
+# paho.mqtt.golang 1.5.1 completes it without an error as soon as the connection is made again. It then sends the
+# message again with a new token that nobody holds (claimID in messageids.go completes the token that has the number).
+# The broker here acknowledges nothing at all.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A sender of MQTT 5 may give a topic a number and leave the topic empty from then on. Such aliases "exist only within a Network Connection", and a
-# receiver must not carry them to the next one (5.0, 3.3.2.3.4, MQTT-3.3.2-7): what was not acknowledged goes out again there (4.4) with its topic.
+# An MQTT 5 sender may give a topic a number and leave the topic empty from then on. Such aliases "exist only within a
+# Network Connection", and a receiver must not carry them over to the next one (5.0, 3.3.2.3.4, MQTT-3.3.2-7). There the
+# sender must send messages that were not acknowledged again (4.4) with their topic.
 #
-# Guessed: mochi-mqtt 2.7.9 sends it again as it was, with an empty topic and a number that means nothing there, and npm's mqtt 5.16.0, which gives
-# numbers too (autoAssignTopicAlias), does not. Seen: so it is. mochi uses aliases wherever a client allows them; once a connection breaks behind the
-# second message of a topic, each connection of a client such as npm's ends with a protocol error, for as long as mochi keeps the message: a day.
+# Guessed: mochi-mqtt 2.7.9 sends such a message again unchanged, with an empty topic and a number that means nothing
+# there; npm's mqtt 5.16.0, which assigns numbers too (autoAssignTopicAlias), does not. Seen: as guessed. mochi uses
+# aliases wherever a client allows them. Once a connection breaks after the second message of a topic, every connection
+# of a client such as npm's ends with a protocol error, for as long as mochi keeps the message: a day.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

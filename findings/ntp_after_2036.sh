@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The seconds of NTP count from 1900 in 32 bits, which are full on 7 February 2036. From then on they begin with a 0 and count from there: a
-# client takes seconds without their first bit for those (RFC 4330, 3), as no server is in 1936. Devices that are sold today will be in use.
+# NTP counts seconds from 1900 in 32 bits, which overflow on 7 February 2036. From then on seconds begin with a 0 bit
+# and count from that day. A client must take seconds whose first bit is 0 for times after 2036 (RFC 4330, 3), because
+# no server runs in 1936. Devices that are sold today will still be in use.
 #
-# Guessed: beevik/ntp 1.6.0 (Go) knows that, npm's ntp-client 0.5.3, sntp 3.0.2 and ntp-time-sync 0.5.0, Python's ntplib 0.3.3, Ruby's net-ntp
-# 2.1.3 and Perl's Net::NTP 1.5 give 1901. Seen: so it is, and facebook/time, which is for servers of time, gives 1901 as well.
+# Guessed: beevik/ntp 1.6.0 (Go) knows this; npm's ntp-client 0.5.3, sntp 3.0.2 and ntp-time-sync 0.5.0, Python's ntplib
+# 0.3.3, Ruby's net-ntp 2.1.3 and Perl's Net::NTP 1.5 return 1901. Seen: as guessed. facebook/time, which is meant for
+# time servers, returns 1901 too.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

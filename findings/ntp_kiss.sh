@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A server of NTP that wants to be asked less often says so by a "kiss-o'-death": an answer with stratum 0, the alarm and the code RATE (RFC 4330, 8;
-# RFC 5905, 7.4). It tells no time, and its timestamps are what the client has sent; a client leaves it out and asks less often.
+# An NTP server that wants fewer requests sends a "kiss-o'-death": an answer with stratum 0, the alarm and the code RATE
+# (RFC 4330, 8; RFC 5905, 7.4). It carries no time, and its timestamps are those that the client sent. A client ignores
+# the timestamps and asks less often.
 #
-# Guessed: beevik/ntp 1.6.0 (Go) and Debian 12's rdate 1.11 refuse it, and npm's ntp-client 0.5.3, sntp 3.0.2 and ntp-time-sync 0.5.0, Python's ntplib
-# 0.3.3, Ruby's net-ntp 2.1.3 and Perl's Net::NTP 1.5 take it for the time. Seen: ntp-time-sync refuses it, too, but asks twice more at once. To sntp,
-# ntplib and Net::NTP the clock of the client is right, however wrong it is; by net-ntp it is 70 years ahead, and by ntp-client it is 1900.
+# Guessed: beevik/ntp 1.6.0 (Go) and Debian 12's rdate 1.11 refuse it; npm's ntp-client 0.5.3, sntp 3.0.2 and
+# ntp-time-sync 0.5.0, Python's ntplib 0.3.3, Ruby's net-ntp 2.1.3 and Perl's Net::NTP 1.5 take it for the time. Seen:
+# ntp-time-sync refuses it too, but asks twice more at once. sntp, ntplib and Net::NTP report that the client's clock is
+# right, however wrong it is. net-ntp reports that it is 70 years ahead, and ntp-client that it is 1900.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

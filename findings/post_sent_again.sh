@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A POST whose connection breaks before the answer may have been carried out: "A user agent MUST NOT automatically retry a request with
-# a non-idempotent method unless it has some means to know" that it does no harm (RFC 9110, 9.2.2).
+# A POST whose connection breaks before the answer may have been carried out: "A user agent MUST NOT automatically retry
+# a request with a non-idempotent method unless it has some means to know" that this does no harm (RFC 9110, 9.2.2).
+# Here a server reads each POST and answers by closing the connection.
 #
-# Guessed: of what Debian 12 has, curl 7.88.1, Wget 1.21.3, PHP 8.2 with curl, Python's requests 2.28.1, Ruby 3.1's Net::HTTP and Perl's LWP
-# 6.68 send a POST once, as do Node 20 and Go 1.26, which a server reads and answers with the end of the connection. Seen: Wget sends
-# it as often as --tries says, 20 times if it does not. curl, and PHP with it, send it twice if the connection has had an answer before,
-# though the server has read it both times. The others are as guessed.
+# Guessed: of the clients in Debian 12, curl 7.88.1, Wget 1.21.3, PHP 8.2 with curl, Python's requests 2.28.1, Ruby
+# 3.1's Net::HTTP and Perl's LWP 6.68 send the POST once, as do Node 20 and Go 1.26. Seen: Wget sends it as often as
+# --tries allows, by default 20 times. curl, and PHP with it, send it twice if the connection has already had an answer,
+# although the server has read it both times. The others are as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

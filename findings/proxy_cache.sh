@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A proxy may answer from its cache for max-age or s-maxage seconds, or from Date to Expires, both the server's (RFC 9111, 4.2.1), less the Age
-# that a cache before it gave the answer (4.2.3); not at all if one of several lines of Cache-Control says no-store (5.2.2.5) or with "Vary: *" (4.1).
-# It must forget what it has for a URL when a POST to it is answered without an error (4.4).
+# A proxy may answer from its cache for max-age or s-maxage seconds, or for the time from Date to Expires, both by the
+# server's clock (RFC 9111, 4.2.1). From this it subtracts the Age that an earlier cache gave the answer (4.2.3). It
+# must not answer from its cache if one of several lines of Cache-Control says no-store (5.2.2.5), or if the answer has
+# "Vary: *" (4.1). It must forget what it stored for a URL when a POST to that URL is answered without an error (4.4).
 #
-# Guessed: nginx 1.22.1 and HAProxy 2.6.12 heed no Age, nginx compares Expires with its own clock, and Squid 5.7 and Apache 2.4 alone forget after
-# a POST, not Varnish 7.1.1; the rest is right. Seen: HAProxy compares Expires with its own clock, too, but forgets after a POST. Behind a
-# CDN both keep an answer for up to twice its time. Squid and Apache are right in all. Versions of Debian 12.
+# Guessed: nginx 1.22.1 and HAProxy 2.6.12 ignore Age, nginx compares Expires with its own clock, and only Squid 5.7 and
+# Apache 2.4 forget after a POST, not Varnish 7.1.1; the rest is right. Seen: HAProxy also compares Expires with its own
+# clock, but forgets after a POST. After a CDN both keep an answer for up to twice its time. Squid and Apache are right
+# in everything. All versions are those of Debian 12.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

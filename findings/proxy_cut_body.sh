@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A proxy whose server closes the connection in the middle of a body has an incomplete answer, and is to hand it on as one
-# (RFC 9112, 8: without the last chunk, or with fewer bytes than Content-Length), so that the client knows that something is missing.
+# If a server closes the connection in the middle of a body, the proxy has an incomplete answer. It must pass the answer
+# on as incomplete (RFC 9112, 8: without the last chunk, or with fewer bytes than Content-Length), so that the client
+# knows that something is missing.
 #
-# Guessed: nginx 1.22.1, HAProxy 2.6.12, Apache 2.4, Squid 5.7 and lighttpd 1.4.69, all of Debian 12, do so. Seen: lighttpd's mod_proxy
-# makes of a chunked body that was cut, between chunks or inside of one, an answer with the Content-Length of what has come: to the client it
-# is whole. The other four are as guessed, and so is lighttpd with an answer that has a Content-Length.
+# Guessed: nginx 1.22.1, HAProxy 2.6.12, Apache 2.4, Squid 5.7 and lighttpd 1.4.69, all of Debian 12, do so. Seen: when
+# a chunked body is cut, between chunks or inside one, lighttpd's mod_proxy sends an answer whose Content-Length is the
+# number of bytes that arrived, so that the client takes it for the whole. The other four are as guessed, and so is
+# lighttpd with an answer that has a Content-Length.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

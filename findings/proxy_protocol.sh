@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A load balancer tells a server by the PROXY protocol from where a connection comes. For its own, such as health checks, it says "PROXY
-# UNKNOWN", behind which may stand what it likes, or the command LOCAL in version 2, and the server goes by the real addresses; version 2
-# may have fields behind the addresses, which one who does not know them skips (proxy-protocol.txt of HAProxy, 2.1, 2.2 and 2.2.1).
+# A load balancer uses the PROXY protocol to tell a server where a connection comes from. For its own connections, such
+# as health checks, it sends "PROXY UNKNOWN", which any text may follow, or the command LOCAL in version 2. The server
+# then uses the real addresses. Version 2 may have fields after the addresses; a server that does not know them skips
+# them (proxy-protocol.txt of HAProxy, 2.1, 2.2 and 2.2.1).
 #
-# Guessed: pires/go-proxyproto 0.11.0, armon/go-proxyproto (of March 2021) and mastercactapus/proxyprotocol 0.0.4 take all of that, armon's
-# version 1 only. Seen: armon refuses UNKNOWN, if one does not ask for it by UnknownOK; mastercactapus takes it for a connection from ":0", and
-# refuses all that has a field behind the addresses, by which load balancers of clouds tell whose endpoint it was. pires takes all.
+# Guessed: pires/go-proxyproto 0.11.0, armon/go-proxyproto (of March 2021) and mastercactapus/proxyprotocol 0.0.4 accept
+# all of this, armon's version 1 only. Seen: armon refuses UNKNOWN unless you ask for it by UnknownOK. mastercactapus
+# takes it for a connection from ":0". It also refuses everything that has a field after the addresses, although cloud
+# load balancers use such fields to name the owner of an endpoint. pires accepts everything.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Behind the last chunk of a body there may be trailers, fields that were not known before, such as a checksum or what has become of
-# the call. Who does not hand them on leaves them out; to make them fields of the head is for those that allow it (RFC 9110, 6.5.1), and no line
-# of it may end with two CR (RFC 9112, 2.2: no CR that stands alone).
+# Trailers may follow the last chunk of a body. They are fields that were not known before, such as a checksum or the
+# outcome of the call. A proxy that does not forward them drops them; it may move them to the head only if their
+# definition allows it (RFC 9110, 6.5.1). No line of the head may end with two CR (RFC 9112, 2.2: no CR that stands
+# alone).
 #
-# Guessed, of an answer with "X-Sum: 5\r\r\n" in its head, which is what lighttpd 1.4.69 (Debian 12) makes of one trailer of Go's
-# net/http: curl, Python and Go 1.26 take it, Node's fetch does not. Seen: nor does Go, so that two Go programs with lighttpd between them
-# fail in each request, whereas curl, with which one looks for the cause, shows nothing wrong.
+# Guessed: an answer has "X-Sum: 5\r\r\n" in its head, which is what lighttpd 1.4.69 (Debian 12) makes of one trailer of
+# Go's net/http. curl, Python and Go 1.26 accept it, Node's fetch does not. Seen: Go does not either, so that two Go
+# programs with lighttpd between them fail in every request. curl, with which you would look for the cause, shows
+# nothing wrong.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT
