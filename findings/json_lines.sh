@@ -7,7 +7,8 @@
 # Guessed: Node 20's readline, npm's byline 5.0.0 and Python's requests 2.28.1 (iter_lines with decode_unicode) split
 # lines at these characters. The others read everything, except Go's bufio.Scanner, whose limit of 64 KiB is documented.
 # Seen: readline is right. byline, jsonlines 0.1.1, readline-transform 2.0.0 and docker-modem 5.0.7 (followProgress)
-# lose a character that arrives in two segments, without an error. JSONStream 1.3.5 fails at a character of four bytes.
+# lose a character that arrives in two segments, without an error. JSONStream 1.3.5 fails if
+# that character has four bytes.
 # linebyline 1.3.0 cuts a line after 4096 bytes, and aiohttp 3.8.4 refuses a line of 200000.
 set -euo pipefail
 dir=$(mktemp -d)

@@ -286,9 +286,8 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 	require.NotContains(t, out, "panic:")
 }
 
-// A test is over, too, when goroutines are left that wait for a lock for ever.
-// A lock that tests share which run beside each other says nothing of whose clock is to move. While
-// its holder runs, or his clock moves, the others wait for him, and their clocks stand.
+// Parallel tests that share a lock do not tell whose clock must move. While the holder of the lock runs, or its clock
+// moves, the others wait for it, and their clocks stand still.
 func TestVictimSharedLock(t *testing.T) {
 	victim(t)
 	sim.SetForeignPatience(time.Second)
