@@ -66,8 +66,8 @@ func shown(a net.Addr) string {
 	return fmt.Sprintf("%s/%d", text, len(ip))
 }
 
-// failure returns an error's text and errno.
-func failure(err error) string {
+// errorText returns an error's text and errno.
+func errorText(err error) string {
 	text := err.Error()
 	for i := strings.Index(text, ":"); i >= 0; { // ports that the system chose
 		rest := text[i+1:]
@@ -96,14 +96,14 @@ func (s *dualStage) listens(name string, p party, network, address string) {
 		if network[:3] == "udp" {
 			c, err := p.ListenPacket(network, address)
 			if err != nil {
-				return failure(err)
+				return errorText(err)
 			}
 			defer c.Close()
 			return shown(c.LocalAddr())
 		}
 		l, err := p.Listen(network, address)
 		if err != nil {
-			return failure(err)
+			return errorText(err)
 		}
 		defer l.Close()
 		return shown(l.Addr())
@@ -163,14 +163,14 @@ func (s *dualStage) dials(name string, d net.Dialer, network, address string) {
 func dialled(p party, d net.Dialer, network, address string) string {
 	c, err := p.Dial(d, network, address)
 	if err != nil {
-		return failure(err)
+		return errorText(err)
 	}
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(time.Second))
 	seen := make([]byte, 200)
 	n, err := c.Read(seen)
 	if err != nil {
-		return failure(err)
+		return errorText(err)
 	}
 	return fmt.Sprintf("%s > %s; server: %s", shown(c.LocalAddr()), shown(c.RemoteAddr()), strings.TrimSpace(string(seen[:n])))
 }
@@ -301,18 +301,18 @@ func (s *dualStage) datagrams() {
 			s.note("datagram to "+network+" "+to, func() string {
 				c, err := s.client.Dial(net.Dialer{}, "udp", to)
 				if err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				defer c.Close()
 				if _, err := c.Write([]byte("?")); err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				u.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 				n, from, err := u.ReadFrom(make([]byte, 9))
 				if err != nil {
 					c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 					_, failed := c.Read(make([]byte, 9))
-					return "server: " + failure(err) + "; client: " + failure(failed)
+					return "server: " + errorText(err) + "; client: " + errorText(failed)
 				}
 				c.Write([]byte("?"))
 				_, port, _ := u.(interface {
@@ -320,11 +320,11 @@ func (s *dualStage) datagrams() {
 				}).ReadFromUDPAddrPort(make([]byte, 9))
 				_, err = u.WriteTo([]byte("!"), from)
 				if err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				_, err = c.Read(make([]byte, 9))
 				if err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				return fmt.Sprintf("%d byte from %s, %v", n, shown(from), port.Addr())
 			})
@@ -337,7 +337,7 @@ func (s *dualStage) datagrams() {
 		for _, to := range []netip.Addr{server4, server6, netip.MustParseAddr("::ffff:10.0.0.2"), netip.IPv4Unspecified(), netip.IPv6Unspecified(), netip.MustParseAddr("fe80::1"), netip.MustParseAddr("3fff::1")} {
 			s.note("send by "+network+" to "+to.String(), func() string {
 				if _, err := u.WriteTo([]byte("?"), &net.UDPAddr{IP: to.AsSlice(), Port: 9}); err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				return "sent"
 			})
@@ -346,7 +346,7 @@ func (s *dualStage) datagrams() {
 					WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
 				}).WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(to, 9))
 				if err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				return "sent"
 			})
@@ -358,11 +358,11 @@ func (s *dualStage) datagrams() {
 			s.note(fmt.Sprintf("send %d bytes to %s", size, to), func() string {
 				c, err := s.client.Dial(net.Dialer{}, "udp", to)
 				if err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				defer c.Close()
 				if _, err := c.Write(make([]byte, size)); err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				return "sent"
 			})
@@ -405,12 +405,12 @@ func (s *dualStage) removal() {
 			exchange := func(what string, from, to net.Conn) {
 				s.note(name+what, func() string {
 					if _, err := from.Write([]byte("?")); err != nil {
-						return failure(err)
+						return errorText(err)
 					}
 					to.SetReadDeadline(time.Now().Add(time.Second))
 					_, err := to.Read(make([]byte, 9))
 					if err != nil {
-						return failure(err)
+						return errorText(err)
 					}
 					return "arrived"
 				})
@@ -419,7 +419,7 @@ func (s *dualStage) removal() {
 			exchange("server writes", a, c)
 			s.note(name+"client sends by UDP", func() string {
 				if _, err := u.Write([]byte("?")); err != nil {
-					return failure(err)
+					return errorText(err)
 				}
 				return "sent"
 			})
@@ -434,7 +434,7 @@ func (s *dualStage) removal() {
 					to.SetReadDeadline(time.Now().Add(8 * time.Second))
 					n, err := to.Read(make([]byte, 9))
 					if err != nil {
-						all = append(all, failure(err))
+						all = append(all, errorText(err))
 					} else {
 						all = append(all, fmt.Sprint(n, " bytes"))
 					}

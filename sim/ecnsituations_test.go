@@ -41,7 +41,7 @@ func (s *wayStage) ecnDownload(name string, server netip.Addr, asks bool, nth in
 			c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			n, err := c.Read(make([]byte, 65536))
 			if err != nil {
-				return failure(err)
+				return errorText(err)
 			}
 			got += n
 		}

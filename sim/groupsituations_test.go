@@ -130,7 +130,7 @@ func (s *segmentStage) broadcasts() {
 func (s *segmentStage) dialled(name, network, to string) {
 	c, err := s.a.Dial(net.Dialer{}, network, net.JoinHostPort(to, "5002"))
 	if err != nil {
-		s.note(name, failure(err))
+		s.note(name, errorText(err))
 		return
 	}
 	defer c.Close()
@@ -139,7 +139,7 @@ func (s *segmentStage) dialled(name, network, to string) {
 		all += ", " + wrote(c.Write([]byte{1}))
 		c.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
 		_, err := c.Read(make([]byte, 10))
-		all += ", " + failure(err)
+		all += ", " + errorText(err)
 	}
 	b := opened("b")(s.b.opens(network, ":5002"))
 	defer b.Close()
@@ -150,7 +150,7 @@ func (s *segmentStage) dialled(name, network, to string) {
 	b.SetReadDeadline(time.Now().Add(60 * time.Millisecond))
 	n, from, err := b.ReadFrom(make([]byte, 10))
 	if err != nil {
-		s.note(name, all+", "+failure(err))
+		s.note(name, all+", "+errorText(err))
 		return
 	}
 	all += fmt.Sprintf(", b gets %d, answers", n)
@@ -233,7 +233,7 @@ func (s *segmentStage) groupsOf(family, network, group, other, everyone, addrB, 
 		ip := append(net.IP(nil), g.IP...)
 		ip[len(ip)-1] = byte(i)
 		if err := many.JoinGroup(nil, &net.UDPAddr{IP: ip}); err != nil {
-			s.note(name("join 21 groups"), fmt.Sprintf("%d, then %s", i, failure(err)))
+			s.note(name("join 21 groups"), fmt.Sprintf("%d, then %s", i, errorText(err)))
 			return
 		}
 	}
@@ -268,7 +268,7 @@ func fails(err error) string {
 	if err == nil {
 		return "nil"
 	}
-	return failure(err)
+	return errorText(err)
 }
 
 // refusedGroups is what makes no sense.

@@ -63,7 +63,7 @@ func (s *wayStage) icmpUDP(family string, server netip.Addr, k [2]int) {
 		time.Sleep(50 * time.Millisecond)
 		pc.SetReadDeadline(time.Now())
 		_, _, err := pc.ReadFrom(make([]byte, 9))
-		return sent + ", " + failure(err) + ", " + wrote(pc.WriteTo([]byte("?"), udpTo(server, 9)))
+		return sent + ", " + errorText(err) + ", " + wrote(pc.WriteTo([]byte("?"), udpTo(server, 9)))
 	})
 	time.Sleep(50 * time.Millisecond)
 	s.refuse("", 0, 0)
@@ -91,7 +91,7 @@ func (s *wayStage) icmpAccept(family string, server netip.Addr, k [2]int) {
 		go func() {
 			c, err := s.client.Dial(net.Dialer{Timeout: 1300 * time.Millisecond}, "tcp", at)
 			if err != nil {
-				done <- failure(err)
+				done <- errorText(err)
 				return
 			}
 			c.Close()

@@ -70,7 +70,7 @@ func readPacket(pc net.PacketConn, d time.Duration) string {
 	pc.SetReadDeadline(time.Now().Add(d))
 	n, _, err := pc.ReadFrom(make([]byte, 9000))
 	if err != nil {
-		return failure(err)
+		return errorText(err)
 	}
 	return fmt.Sprint(n, " bytes")
 }

@@ -53,7 +53,7 @@ func (s *neighbourStage) failing(name string, server netip.Addr, fail func()) {
 	dials := func() string {
 		c, err := s.client.Dial(net.Dialer{Timeout: 20 * time.Second}, "tcp", at)
 		if err != nil {
-			return failure(err)
+			return errorText(err)
 		}
 		c.Close()
 		return "connected"

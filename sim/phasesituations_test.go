@@ -70,7 +70,7 @@ func (s *wayStage) patienceInSilence(name string, server netip.Addr) {
 			p.lingering.Write([]byte("?"))
 			p.lingering.(interface{ SetLinger(int) error }).SetLinger(12)
 			if err := p.lingering.Close(); err != nil {
-				return failure(err)
+				return errorText(err)
 			}
 			return "closed"
 		})

@@ -33,7 +33,7 @@ func (s *wayStage) carried(from, to net.Conn, size int) string {
 			largest = max(largest, z)
 		}
 		if err != nil {
-			return fmt.Sprintf("%d bytes, packets of up to %d, %s", n, largest, failure(err))
+			return fmt.Sprintf("%d bytes, packets of up to %d, %s", n, largest, errorText(err))
 		}
 		return fmt.Sprintf("%d bytes, packets of up to %d", n, largest)
 	})

@@ -86,7 +86,7 @@ func readIn(c interface {
 	}
 	n, err := c.Read(make([]byte, 9000))
 	if err != nil {
-		return failure(err)
+		return errorText(err)
 	}
 	return fmt.Sprint(n, " bytes")
 }
@@ -94,7 +94,7 @@ func readIn(c interface {
 // wrote describes what a write returned.
 func wrote(_ int, err error) string {
 	if err != nil {
-		return failure(err)
+		return errorText(err)
 	}
 	return "sent"
 }
