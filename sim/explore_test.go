@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/failure"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
 )
@@ -360,6 +361,7 @@ func TestExploreNoticesWhatIsWrong(t *testing.T) {
 	require.True(t, failed)
 	requireInOrder(t, out, "1 of 3 runs failed", "3 of 3 breakages at 3 packets", "The datagram of 2 bytes from sensor to meter at 0s was lost; ",
 		"SQUALL_EXPLORE='Lost sensor meter UDP 2'", "panic: a part is missing")
+	require.Regexp(t, `^explore_test\.go:\d+: sim: Explore: panic: a part is missing`, failure.Cause(out), "sweeps group by it")
 }
 
 // TestVictimLater sends a datagram at 0, 100 and 200 ms, and counts every copy.

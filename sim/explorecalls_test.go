@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/failure"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -24,6 +25,7 @@ func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExploredTwice")
 	require.True(t, failed)
 	requireInOrder(t, out, "no run failed", "3 of 3 runs failed, in 1 way", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
+	require.Regexp(t, `^explorecalls_test\.go:\d+: sim: Explore: explore_test\.go:\d+: "#" is not less than or equal to "#"`, failure.Cause(out), "sweeps group by it")
 	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=2: Duplicated sensor meter UDP 1")
 	require.True(t, failed)
 	requireInOrder(t, out, `"4" is not less than or equal to "3"`, "To repeat it: SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")

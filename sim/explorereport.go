@@ -152,7 +152,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 		fmt.Fprintf(b, "    %s%s\n", toLookAt, page)
 	}
 	f.tellAlike(b, all)
-	b.WriteString("Output of the test:\n" + why)
+	b.WriteString(failure.OutputOfRun + "\n" + why)
 	if report != "" {
 		b.WriteString("\n" + report)
 	}

@@ -1,17 +1,28 @@
 // Package failure reads the output of a failed Go test: where the test failed, with what text, and whether two tests failed alike. Package
-// sim uses it for the seeds of one go test, and sweeps use it for the output of processes. It knows the formats of package testing and of
-// testify.
+// sim uses it for the seeds of one go test, and sweeps use it for the output of processes. It knows the formats of package testing, of
+// testify and of sim.Explore.
 package failure
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
+)
+
+// OutputOfRun is the line of a report of sim.Explore after which the output of the run that it describes begins.
+const OutputOfRun = "Output of the test:"
+
+// How reports of sim.Explore begin: all, and one that describes no failure.
+const (
+	exploring    = "sim: Explore: "
+	foundNothing = exploring + "no run failed"
 )
 
 var (
 	line        = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
 	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
 	testifyMore = regexp.MustCompile(`^\s*\t {6,}\t?(.*)$`)
+	explored    = regexp.MustCompile(`^` + exploring + `\d+ of \d+ runs failed`)
 	// A number, a duration as Go writes it, or a position in the source, which distinguishes one failure from another.
 	number = regexp.MustCompile(`\w[^\s:]*\.go:\d+|0x[0-9a-f]+|(\d+(\.\d+)?(h|ms|m|s|µs|ns))+\b|\d+(\.\d+)?`)
 )
@@ -31,7 +42,7 @@ func First(output string) (where, what string) {
 	var parts []string
 	more := false
 	for text := range strings.Lines(output) {
-		if at, said, ok := Line(text); ok {
+		if at, said, ok := Line(text); ok && !strings.HasPrefix(said, foundNothing) {
 			if where != "" {
 				break
 			}
@@ -58,13 +69,24 @@ func First(output string) (where, what string) {
 }
 
 // Cause returns a text that is the same for failures that are alike: the result of First, with a # for each number in the text. It is empty
-// if the test failed without a message.
+// if the test failed without a message. Of a report of sim.Explore, the text is the cause of the first run that the report describes, because
+// how many of the runs failed differs from seed to seed.
 func Cause(output string) string {
 	where, what := First(output)
 	if where == "" {
 		return ""
 	}
+	if explored.MatchString(what) {
+		_, run, _ := strings.Cut(output, OutputOfRun)
+		what = exploring + cmp.Or(Cause(run), firstLine(run))
+	}
 	return where + ": " + Alike(what)
+}
+
+// firstLine returns the first line of a text that is not blank.
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
 }
 
 // Alike returns a text with a # for each number and duration in it, except those in positions in the source.

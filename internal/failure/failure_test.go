@@ -18,6 +18,14 @@ func TestWhatATestFailedFor(t *testing.T) {
 			"a_test.go:5", "Received unexpected error: dial 10.0.0.1: refused of each", "a_test.go:5: Received unexpected error: dial #.#: refused of each"},
 		{"times and lines", "    a_test.go:5: b_test.go:7: 3 came after 1h2m3.5s, 20ms late, of 2mice\n", "a_test.go:5", "b_test.go:7: 3 came after 1h2m3.5s, 20ms late, of 2mice",
 			"a_test.go:5: b_test.go:7: # came after #, # late, of #mice"},
+		{"what Explore found", "    explore.go:77: sim: Explore: 9 of 77 runs failed, in 2 ways. Tried 77 of 77 breakages.\n        \n        The datagram was lost.\n" +
+			"        Output of the test:\n            pay_test.go:34: charged 2 times\n        \n        Output of the test:\n            pay_test.go:40: not charged\n",
+			"explore.go:77", "sim: Explore: 9 of 77 runs failed, in 2 ways. Tried 77 of 77 breakages.", "explore.go:77: sim: Explore: pay_test.go:34: charged # times"},
+		{"a process that Explore saw die", "    explore.go:77: sim: Explore: 1 of 2 runs failed, in 1 way.\n        Output of the test:\n        \n        panic: 7 eggs\n        goroutine 1\n",
+			"explore.go:77", "sim: Explore: 1 of 2 runs failed, in 1 way.", "explore.go:77: sim: Explore: panic: # eggs"},
+		{"a call of Explore that found nothing", "    a_test.go:5: sim: Explore: no run failed. Tried 2 of 2 breakages.\n    a_test.go:6: lost\n", "a_test.go:6", "lost", "a_test.go:6: lost"},
+		{"what Explore did not find", "    explore.go:77: sim: Explore: the test does not repeat: 3 of 4 runs differed\n", "explore.go:77",
+			"sim: Explore: the test does not repeat: 3 of 4 runs differed", "explore.go:77: sim: Explore: the test does not repeat: # of # runs differed"},
 		{"nothing", "--- FAIL: TestA (0.00s)\n", "", "", ""},
 		{"a position that is not the beginning of a line", "see a_test.go:5: it says\n", "", "", ""},
 	} {

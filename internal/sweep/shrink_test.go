@@ -46,7 +46,7 @@ func TestShrinkKeepsTheFaultsThatAreNeeded(t *testing.T) {
 
 // Runs of sim.Explore leave no folder.
 func TestShrinkRefusesExplorations(t *testing.T) {
-	_, err := faultsIn(t.TempDir(), Finding{Test: "TestPayment", Seed: 1, Cause: "explore.go:77: sim: Explore: # of # runs failed, in # way."})
+	_, err := faultsIn(t.TempDir(), Finding{Test: "TestPayment", Seed: 1, Cause: "explore.go:77: sim: Explore: pay_test.go:34: charged # times"})
 	require.EqualError(t, err, "TestPayment calls sim.Explore, whose runs have only the breakages that its report names: there is nothing to leave out. "+
 		"The report has a command for each failure")
 }
