@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/conntrack"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -52,7 +53,7 @@ func TestABoxFindsBitErrors(t *testing.T) {
 					require.Equal(t, c.opened, stats.Opened)
 					n.do(func() {
 						for _, known := range w.known {
-							require.Equal(t, trackEstablished, known.state)
+							require.Equal(t, conntrack.Established, known.State())
 						}
 					})
 					time.Sleep(10 * time.Second) // it comes again

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/sim/internal/conntrack"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -156,6 +157,14 @@ func tupleOf(pkt *packet) tuple { return tuple{pkt.proto, pkt.src, pkt.dst} }
 
 func (t tuple) reversed() tuple { return tuple{t.proto, t.to, t.from} }
 
+// rules are what t says about single connections.
+func (t *Tracking) rules() conntrack.Rules {
+	return conntrack.Rules{
+		Timeouts: conntrack.Timeouts{Opening: t.Opening, Established: t.Established, Closing: t.Closing, UDP: t.UDP},
+		Liberal:  t.Liberal,
+	}
+}
+
 // impatience describes the timeouts that are set, if there are any.
 func (t *Tracking) impatience() string {
 	var set []string
@@ -182,10 +191,22 @@ type TrackingStats struct {
 	Strays    int // packets that belonged to no known connection, did not fit theirs, or had a bit error, whatever it did with them
 }
 
+// A tracked is a connection that a middlebox knows. Packets from the side that opened it arrive with the
+// tuple ask and go on with the reverse of the tuple answer. Packets from the other side arrive with answer
+// and go on with the reverse of ask.
+type tracked struct {
+	conntrack.Conn
+	ask, answer tuple
+	there, back *flow  // flows of packets that are rewritten; nil if none is
+	gone        func() // called when the connection is forgotten, or nil
+	timer       *timer
+}
+
 // A tracker remembers connections.
 type tracker struct {
 	r     *Router
 	conf  Tracking
+	rules conntrack.Rules
 	known map[tuple]*tracked // by both tuples
 	of    map[netip.Addr]int // number of each client's connections; nil without PerClient
 	stats TrackingStats
@@ -195,7 +216,7 @@ type tracker struct {
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
-	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
+	k := tracker{r: r, conf: conf, rules: conf.rules(), known: map[tuple]*tracked{}}
 	if conf.PerClient > 0 {
 		k.of = map[netip.Addr]int{}
 	}
@@ -235,7 +256,7 @@ func (k *tracker) forgetAll() {
 // alive returns how many of the known connections have not ended.
 func (k *tracker) alive() (count int) {
 	for t, c := range k.known {
-		if t == c.ask && !c.ended() {
+		if t == c.ask && !c.Ended() {
 			count++
 		}
 	}
@@ -249,7 +270,7 @@ func (k *tracker) open(pkt *packet, answer tuple) *tracked {
 	}
 	k.stats.Open++
 	k.stats.Opened++
-	c := newTracked(tupleOf(pkt), answer, pkt.segment())
+	c := &tracked{Conn: conntrack.New(pkt.segment()), ask: tupleOf(pkt), answer: answer}
 	if answer != c.ask.reversed() {
 		c.there, c.back = k.r.flowTo(pkt.proto, answer.to, answer.from), k.r.flowTo(pkt.proto, c.ask.to, c.ask.from)
 	}
@@ -278,10 +299,10 @@ func (k *tracker) forget(c *tracked) {
 func (k *tracker) expire(now int64, c *tracked) {
 	k.forget(c)
 	k.stats.Expired++
-	if k.conf.own(c.state) > 0 && !c.ended() {
+	if k.rules.Timeouts.Set(c.State()) > 0 && !c.Ended() {
 		k.impatient.hit(now)
 	}
-	if k.conf.Tell && c.state == trackEstablished {
+	if k.conf.Tell && c.State() == conntrack.Established {
 		k.tell(now, c)
 	}
 }
@@ -289,13 +310,14 @@ func (k *tracker) expire(now int64, c *tracked) {
 // tell sends RST to both ends of a forgotten connection, with the numbers that they expect.
 func (k *tracker) tell(now int64, c *tracked) {
 	n := k.r.n
-	for i, side := range []tuple{c.ask, c.answer} {
-		f, h := k.r.flowTo(protoTCP, side.to, side.from), c.sides[i].heard
-		if f == nil || !h.ok {
+	for _, side := range []tuple{c.ask, c.answer} {
+		f := k.r.flowTo(protoTCP, side.to, side.from)
+		h, ok := c.Heard(side == c.ask)
+		if f == nil || !ok {
 			continue
 		}
 		s := n.pool.segments.get()
-		tcp.ResetFor(&tcp.Segment{Flags: tcp.ACK, Ack: h.ack, ISS: h.iss, IRS: h.irs}, s)
+		tcp.ResetFor(&tcp.Segment{Flags: tcp.ACK, Ack: h.Ack, ISS: h.ISS, IRS: h.IRS}, s)
 		pkt := n.pool.packet(f, protoTCP, side.to, side.from)
 		pkt.seg, pkt.size = s, s.Size()
 		k.r.send(now, pkt, f)
@@ -325,7 +347,7 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	}
 	c = k.known[t]
 	opener = c != nil && c.ask == t
-	if c != nil && !opener && c.state == trackTimeWait && opens(pkt.segment()) { // tcp_packet: a new connection, the other way round
+	if c != nil && !opener && c.TurnsRound(pkt.segment()) {
 		k.forget(c)
 		k.stats.Expired++
 		return nil, false
@@ -333,28 +355,24 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	return c, opener
 }
 
-// opens reports whether a segment is the first of a connection.
-func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN }
-
 // pass records a packet of a known connection and sends it on.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	switch pkt.proto {
 	case protoTCP:
-		o := k.follow(c, pkt.segment(), opener)
-		if at := o.until(now, c.timer.at); at != c.timer.at {
+		o := c.Segment(pkt.segment(), opener, k.rules)
+		if at := o.Until(now, c.timer.at); at != c.timer.at {
 			c.timer.set(at)
 		}
-		if o.verdict == invalid {
+		if o.Verdict == conntrack.Invalid {
 			k.stray(now, pkt, "does not fit its connection")
 			return
 		}
-		if o.over {
+		if o.Over {
 			k.forget(c)
 			k.stats.Expired++
 		}
 	case protoUDP:
-		c.spoken(now, opener)
-		c.timer.set(after(now, k.conf.timeout(c.state)))
+		c.timer.set(c.Datagram(now, opener, k.rules.Timeouts).Until(now, c.timer.at))
 	}
 	f, on := c.there, c.answer.reversed()
 	if !opener {
@@ -414,8 +432,7 @@ func (k *tracker) begins(pkt *packet) bool {
 	if s == nil {
 		return pkt.proto == protoUDP
 	}
-	adopts := k.conf.Stray == StrayAdopted || k.conf.Stray == StrayPassed
-	return opens(s) || s.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && adopts
+	return conntrack.Begins(s, k.conf.Stray == StrayAdopted || k.conf.Stray == StrayPassed)
 }
 
 // crowded drops a packet that would begin a connection for which there is no room, and reports whether it

@@ -1,8 +1,8 @@
-package sim
+package conntrack
 
 import (
 	"fmt"
-	"net"
+	"math"
 	"os"
 	"regexp"
 	"strings"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -127,7 +126,7 @@ func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 
 // The same for a thousand connections with randomly drawn segments. Half of them contain segments that do not fit.
 func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
-	text, err := os.ReadFile("testdata/conntrack.txt")
+	text, err := os.ReadFile("testdata/linux.txt")
 	require.NoError(t, err)
 	rows, dropped := 0, 0
 	for line := range strings.Lines(string(text)) {
@@ -156,114 +155,6 @@ func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	require.Greater(t, dropped, 500)
 }
 
-// Unless the box is liberal, a segment that does not fit its connection is not forwarded to the other end but treated
-// as a stray.
-func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
-	const why = "does not fit its connection at box"
-	for _, c := range []struct {
-		name string
-		box  func(r *Router, client *Host) *tracker
-		from string
-		want map[string]int // how often packets ended, by the reason
-		rst  int            // from the box
-	}{
-		{"firewall", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() }, "client", map[string]int{why: 1}, 0},
-		{"firewall, from the server", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() }, "server", map[string]int{why: 1}, 0},
-		{"firewall that answers", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{Stray: StrayReset}).memory() }, "client", map[string]int{why: 1}, 1},
-		{"firewall, liberal", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{Liberal: true}).memory() }, "client", map[string]int{}, 0},
-		{"NAT", func(r *Router, client *Host) *tracker { return r.NAT(NATConfig{}, client).memory() }, "client", map[string]int{why: 1}, 0},
-		{"NAT, liberal", func(r *Router, client *Host) *tracker {
-			return r.NAT(NATConfig{Tracking: Tracking{Liberal: true}}, client).memory()
-		}, "client", map[string]int{}, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			Test(t, func(t *testing.T, n *Network) {
-				k, _ := openBehind(t, n, c.box)
-				time.Sleep(time.Second)
-				n.do(func() {
-					n.newTimer(func(now int64) { sendStrange(n, k, now, c.from == "client", tcp.ACK) }).set(n.now())
-				})
-				time.Sleep(time.Second)
-				got, resets := map[string]int{}, 0
-				for e := range n.Trace().Events() {
-					if e.Kind == Dropped {
-						got[e.Note]++
-					}
-					if e.Kind == Sent && strings.Contains(e.Flags, "R") {
-						resets++
-					}
-				}
-				require.Equal(t, c.want, got)
-				require.Equal(t, c.rst, resets)
-				stats := get(n, func() TrackingStats { return k.stats })
-				require.Equal(t, c.want[why], stats.Strays)
-				require.Equal(t, 1, stats.Open)
-			})
-		})
-	}
-}
-
-// An open connection that both sides end with sequence numbers that the box does not accept is forgotten after 300 s
-// instead of 120 h.
-func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
-	for _, ends := range []bool{true, false} {
-		Test(t, func(t *testing.T, n *Network) {
-			k, c := openBehind(t, n, func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() })
-			c.Write([]byte{1}) // the box knows that it is open when that is acknowledged
-			time.Sleep(time.Second)
-			n.do(func() {
-				first := n.newTimer(func(now int64) { sendStrange(n, k, now, true, tcp.FIN|tcp.ACK) })
-				second := n.newTimer(func(now int64) { sendStrange(n, k, now, !ends, tcp.RST|tcp.ACK) })
-				first.set(n.now())
-				second.set(n.now() + int64(time.Second))
-			})
-			time.Sleep(305 * time.Second)
-			stats := get(n, func() TrackingStats { return k.stats })
-			require.Equal(t, !ends, stats.Open == 1)
-			require.Equal(t, 2, stats.Strays)
-		}, WithTCP(TCPConfig{KeepAlive: TCPKeepAlive{Off: true}}))
-	}
-}
-
-// openBehind has a client open a connection to a server through a box.
-func openBehind(t *testing.T, n *Network, box func(r *Router, client *Host) *tracker) (*tracker, net.Conn) {
-	client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
-	n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
-	n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
-	k := box(r, client)
-	l, err := server.Listen("tcp", ":7")
-	require.NoError(t, err)
-	c, err := client.Dial("tcp", "server:7")
-	require.NoError(t, err)
-	_, err = l.Accept()
-	require.NoError(t, err)
-	return k, c
-}
-
-// sendStrange sends a segment of a connection that the box knows, which acknowledges data that nobody has sent.
-func sendStrange(n *Network, k *tracker, now int64, client bool, flags tcp.Flags) {
-	sendOwn(n, k, now, client, func(s *tcp.Segment) { s.Flags, s.Ack = flags, 1_000_000 })
-}
-
-// sendOwn sends a segment of the connection that a box knows, which begins as one with the first byte.
-func sendOwn(n *Network, k *tracker, now int64, client bool, change func(s *tcp.Segment)) {
-	for _, c := range k.known {
-		way, h := c.answer, c.sides[1].heard
-		if client {
-			way, h = c.ask, c.sides[0].heard
-		}
-		s := n.pool.segments.get()
-		s.Flags, s.Seq, s.Ack, s.ISS, s.IRS, s.Window = tcp.ACK, 1, 1, h.iss, h.irs, 1000
-		change(s)
-		host := k.at(way.from)
-		f := host.flowTo(protoTCP, way.from, way.to)
-		pkt := n.pool.packet(f, protoTCP, way.from, way.to)
-		pkt.seg, pkt.size = s, s.Size()
-		host.send(now, pkt, f)
-		return
-	}
-}
-
 // The last of these segments does not restart the timer: 4 s later Linux 6.18 showed 4 s less.
 func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 	for _, segments := range []string{
@@ -279,12 +170,12 @@ func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 // If one side no longer knows an open connection and uses its addresses again, it counts as a new connection once
 // both sides have spoken, as on Linux 6.18.
 func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
-	c := &tracked{}
+	c := &Conn{}
 	for _, text := range strings.Fields("cS0 sSA0/1 cA1/1 cFA1/1 sA1/2") {
 		s, opener := segmentFrom(t, text, false)
 		c.heed(s, opener, false)
 	}
-	require.Equal(t, trackCloseWait, c.state)
+	require.Equal(t, CloseWait, c.State())
 	again := func(flags tcp.Flags, opener bool) {
 		s := &tcp.Segment{Flags: flags, ISS: 99, IRS: 88, Window: 1000}
 		if !opener {
@@ -293,38 +184,38 @@ func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
 		c.heed(s, opener, false)
 	}
 	again(tcp.SYN, true)
-	require.Equal(t, trackCloseWait, c.state)
+	require.Equal(t, CloseWait, c.State())
 	again(tcp.SYN|tcp.ACK, false)
-	require.Equal(t, trackSynRecv, c.state)
+	require.Equal(t, SynRecv, c.State())
 }
 
 // followed is for how many seconds a connection is remembered behind these segments, and what becomes of each: + it counts, = it counts, but
 // does not set the time anew, - it is let through, x it is invalid, and . it is of no connection.
 func followed(t *testing.T, segments string) (left int64, fates string) {
-	k, c := &tracker{}, (*tracked)(nil)
+	var c *Conn
 	segments, high := strings.CutPrefix(segments, "high ")
 	for _, text := range strings.Fields(strings.Replace(segments, "open", "cS0 sSA0/1 cA1/1", 1)) {
 		s, opener := segmentFrom(t, text, high)
 		if c == nil {
-			if !k.begins(&packet{proto: protoTCP, seg: s}) {
+			if !Begins(s, true) {
 				fates += "."
 				continue
 			}
-			c = newTracked(tuple{}, tuple{}, s)
+			c = new(New(s))
 		}
-		o := k.follow(c, s, opener)
-		left = o.until(0, left)
+		o := c.Segment(s, opener, Rules{})
+		left = o.Until(0, left)
 		switch {
-		case o.verdict == invalid:
+		case o.Verdict == Invalid:
 			fates += "x"
-		case o.verdict == passes:
+		case o.Verdict == Passes:
 			fates += "-"
 		case o.lasts > 0:
 			fates += "+"
 		default:
 			fates += "="
 		}
-		if o.over {
+		if o.Over {
 			c, left = nil, 0
 		}
 	}
@@ -379,45 +270,59 @@ func segmentFrom(t *testing.T, text string, high bool) (s *tcp.Segment, opener b
 // acknowledgements, behind which number one ends that it has, and whether it is of another connection.
 var segmentForm = regexp.MustCompile(`^([cs])([SFRA]+)(\d+|z)(?:\+(\d+))?(?:/(\d+|z))?(?:w(\d+))?(p)?(?:k(\d+))?(n)?$`)
 
-// Linux puts a segment together before it looks at it (nf_defrag_ipv4), so that one in fragments is one: a FIN behind data counts once, and
-// is not followed by another.
-func TestSegmentsInFragmentsAreFollowedOnce(t *testing.T) {
-	Test(t, func(t *testing.T, n *Network) {
-		client, server, narrow, box := n.Host("client"), n.Host("server"), n.Router("narrow"), n.Router("box")
-		n.Link(client, narrow, netem.Config{Delay: time.Millisecond})
-		n.Link(narrow, box, netem.Config{Delay: time.Millisecond, MTU: 300}) // below net.ipv4.route.min_pmtu, so that segments are cut
-		n.Link(box, server, netem.Config{Delay: time.Millisecond})
-		k := box.Firewall(Tracking{}).memory()
-		l, err := server.Listen("tcp", ":7")
-		require.NoError(t, err)
-		c, err := client.Dial("tcp", "server:7")
-		require.NoError(t, err)
-		_, err = l.Accept()
-		require.NoError(t, err)
-		time.Sleep(time.Second)
-		_, err = c.Write(make([]byte, 5000))
-		require.NoError(t, err)
-		time.Sleep(time.Second) // the client knows the path now: 500 bytes in a segment
-		_, err = c.Write(make([]byte, 40_000))
-		require.NoError(t, err)
-		require.NoError(t, c.(*TCPConn).CloseWrite())
-
-		for pieces := 0; pieces < 2; { // until both have come, before they are acknowledged
-			require.Less(t, n.Elapsed(), 3*time.Second, "the FIN came in no fragments")
-			time.Sleep(100 * time.Microsecond)
-			pieces = 0
-			for e := range n.Trace().Events() {
-				if e.Kind == Delivered && strings.Contains(e.Flags, "F") {
-					require.LessOrEqual(t, e.Size, 300)
-					pieces++
-				}
-			}
+// The timeouts of nf_conntrack_proto_udp.c, and those that are set in their place.
+func TestDatagramsAreFollowedAsLinuxDoes(t *testing.T) {
+	const s = int64(time.Second)
+	for _, row := range []struct {
+		set  time.Duration
+		last []int64 // when the answers come; the question came at 1 s
+		want int64   // for how long the pair is remembered after the last of them
+	}{
+		{0, nil, 30 * s},
+		{0, []int64{2 * s, 4 * s}, 30 * s}, // for 2 s: not longer than that
+		{0, []int64{2 * s, 4*s + 1}, 120 * s},
+		{45 * time.Second, []int64{2 * s, 5 * s}, 45 * s},
+	} {
+		c := New(nil)
+		require.Equal(t, UDP, c.State())
+		now := s
+		forgotten := c.Datagram(now, true, Timeouts{UDP: row.set}).Until(now, math.MaxInt64)
+		for _, now = range row.last {
+			forgotten = c.Datagram(now, false, Timeouts{UDP: row.set}).Until(now, forgotten)
 		}
-		n.do(func() {
-			require.Len(t, k.known, 2) // one connection, by either direction
-			for _, c := range k.known {
-				require.Equal(t, trackFinWait, c.state)
+		require.Equal(t, row.want, forgotten-now)
+	}
+	c := New(nil)
+	require.Equal(t, int64(math.MaxInt64), c.Datagram(s, true, Timeouts{UDP: math.MaxInt64}).Until(s, 0), "later than the last instant")
+}
+
+// Each state has Linux's timeout or the one that is set for it.
+func TestWhichTimeoutAStateHas(t *testing.T) {
+	set := Timeouts{Opening: 1, Established: 2, Closing: 3, UDP: 4}
+	for state, want := range []time.Duration{1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 4} {
+		require.Equal(t, want, set.Set(State(state)))
+		require.Equal(t, want, set.of(State(state)))
+		require.Zero(t, Timeouts{}.Set(State(state)))
+		require.GreaterOrEqual(t, Timeouts{}.of(State(state)), 10*time.Second)
+	}
+}
+
+// A liberal box takes a segment for one of the connection whatever its numbers are, but not one that no state allows.
+func TestALiberalBoxDoesNotCompareNumbers(t *testing.T) {
+	for _, liberal := range []bool{false, true} {
+		var c *Conn
+		var got []Verdict
+		for _, text := range strings.Fields("cS0 sSA0/1 cA1/1 cA900000/1 sA1/900000 sS0") {
+			s, opener := segmentFrom(t, text, false)
+			if c == nil {
+				c = new(New(s))
 			}
-		})
-	})
+			got = append(got, c.Segment(s, opener, Rules{Liberal: liberal}).Verdict)
+		}
+		want := []Verdict{Counts, Counts, Counts, Invalid, Invalid, Invalid}
+		if liberal {
+			want = []Verdict{Counts, Counts, Counts, Counts, Counts, Invalid}
+		}
+		require.Equal(t, want, got)
+	}
 }
