@@ -62,18 +62,18 @@ func (pkt *packet) nextWaiter() *waiter {
 const mostLooks = 16
 
 // soonest returns the earliest instant at which the program can observe an event or one that follows from it.
-// There must be an event.
+// There must be an event. It first corrects the front of the heap: a timer that was put off would otherwise make
+// it look at most other events.
 func (n *Network) soonest() int64 {
 	look, at := mostLooks, never
-	if n.queue.latest.what != nil {
+	if n.queue.latest.what == nil {
+		n.queue.front(never)
+	} else {
+		n.queue.front(n.queue.latest.when - 1)
 		at = n.observableIn(&n.queue.latest, at)
 	}
 	if len(n.queue.events) > 0 {
 		at = n.observable(0, at, &look)
-	}
-	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // looks went to timers that were put off
-		look = mostLooks
-		at = n.observable(0, never, &look)
 	}
 	return at
 }

@@ -109,8 +109,8 @@ func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 
 // front corrects the events at the front of the heap that were put off, if they are due by an instant. A
 // timer that is put off and set again before then, like the retransmission timer at each exchange, keeps one
-// event throughout. front reports whether there were any.
-func (q *eventQueue) front(by int64) (corrected bool) {
+// event throughout.
+func (q *eventQueue) front(by int64) {
 	if q.latest.what != nil && q.latest.when <= by {
 		q.settle()
 	}
@@ -118,14 +118,13 @@ func (q *eventQueue) front(by int64) (corrected bool) {
 		e := &q.events[0]
 		class := e.ord & classMask
 		if class == classPacket || class == classChange || e.when > by {
-			return corrected
+			return
 		}
 		sock := e.timed()
 		p, at := sock.plan(class), sock.next(class)
 		if int64(*p) == e.when && at <= e.when {
-			return corrected
+			return
 		}
-		corrected = true
 		if e.overtaken() {
 			q.events.pop()
 			continue
@@ -138,7 +137,6 @@ func (q *eventQueue) front(by int64) (corrected bool) {
 		later.when = at
 		q.events.replace(later)
 	}
-	return corrected
 }
 
 // overtaken reports whether an earlier event replaced this one of a socket, which is still in the heap,
