@@ -146,6 +146,10 @@ func TestThePageShowsAFailure(t *testing.T) {
 	require.Positive(t, b.ink("diagram", "--ack"))
 	require.Positive(t, b.ink("sequence", "--dropped"))
 	require.Positive(t, b.ink("window", "--packet"))
+	require.Equal(t, "0", b.text(`document.getElementById("from").value`), "not the margin before the beginning")
+	labels := b.text(`diagram.labels.join("\n")`)
+	require.Contains(t, labels, "[PA] seq 1:88 ack 1 len 87")
+	require.NotContains(t, labels, "[A] seq 1 ack 1\n", "it lies under the request, which says more")
 	b.shot("outage-1280")
 
 	// The filter, by keyboard.

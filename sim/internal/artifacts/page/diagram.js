@@ -14,6 +14,12 @@ const kindOf = (i) => {
   return packets.len[i] ? 0 : 1;
 };
 
+// Of packets whose labels would lie on each other, the one that says most keeps its label: an acknowledgement alone says least.
+const telling = (i) => {
+  const kind = kindOf(i);
+  return kind === 1 ? (/[SFR]/.test(word(packets.flags[i])) ? 1 : 0) : kind + 2;
+};
+
 // A warp maps instants to heights. One that folds draws every idle time that is long as one that is short.
 const makeWarp = (fold) => {
   if (!fold) return { to: (t) => t, back: (w) => w, end };
@@ -75,7 +81,7 @@ const margin = (width) => (width < 600 ? 64 : 104);
 
 const diagram = {
   canvas: document.getElementById("diagram"),
-  warp: null, top: 0, bottom: 1, shown: [], columns: [], chosen: -1, instant: end,
+  warp: null, top: 0, bottom: 1, shown: [], columns: [], labels: [], chosen: -1, instant: end,
 
   // visible returns the packets of the filter that are under way in the times shown.
   visible() {
@@ -157,6 +163,7 @@ const diagram = {
       g.moveTo(0, y);
       g.lineTo(width, y);
       g.stroke();
+      if (t < 0 || t > end) continue; // in the margin
       const digits = Math.min(9, Math.max(0, Math.ceil(-Math.log10(Math.max(span, 1) / 1e9)) + 3));
       g.fillText((t / 1e9).toFixed(digits) + " s", 3, Math.min(height - 3, Math.max(11, y - 3)));
     }
@@ -269,14 +276,17 @@ const diagram = {
 
   drawLabels(g, width, height, visible) {
     const taken = [];
+    this.labels = [];
     g.textAlign = "center";
-    for (const i of visible) {
+    for (const i of [...visible].sort((a, b) => telling(b) - telling(a))) {
       const x = (this.x(packets.from[i], width) + this.x(reaches(i), width)) / 2;
       const y = (this.y(packets.at[i], height) + this.y(packets.at[i] + packets.end[i], height)) / 2 - 4;
       if (taken.some(([a, b]) => Math.abs(a - x) < 160 && Math.abs(b - y) < 13)) continue;
       taken.push([x, y]);
       g.fillStyle = colour(KINDS[kindOf(i)][1]);
-      g.fillText(describe(i) + (packets.fate[i] === DROPPED ? ": " + word(packets.note[i]) : ""), x, y);
+      const label = describe(i) + (packets.fate[i] === DROPPED ? ": " + word(packets.note[i]) : "");
+      this.labels.push(label);
+      g.fillText(label, x, y);
     }
     g.textAlign = "start";
   },

@@ -144,8 +144,8 @@ const redraw = () => {
     by("count").textContent = `${plural(visible.length, "packet", "packets")} shown of ${plural(count, "packet", "packets")}` +
       (diagram.shown.length < count ? `, ${diagram.shown.length.toLocaleString("en")} of them match the filter` : "") +
       (run.LeftOut ? `; ${plural(run.LeftOut, "earlier event or packet is", "earlier events or packets are")} left out` : "") + ".";
-    by("from").value = seconds(diagram.warp.back(diagram.top));
-    by("until").value = seconds(diagram.warp.back(diagram.bottom));
+    by("from").value = seconds(Math.max(diagram.warp.back(diagram.top), 0));
+    by("until").value = seconds(Math.min(diagram.warp.back(diagram.bottom), end));
     showEvents();
     document.documentElement.dataset.drawn = String(visible.length);
   });
