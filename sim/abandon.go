@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // A bubbleRun is one run of a test in its bubble, seen from outside. The bubble runs on a goroutine of its
@@ -96,7 +97,7 @@ func (b *bubbleRun) drop() {
 
 // leftWeights reports whether the bubble ended well except for the weights that moved its clock.
 func (b *bubbleRun) leftWeights(panicked any) bool {
-	return b.ballast.heavy() && isDeadlock(panicked) && len(bubbleGoroutines(b.network.Load().harness.bubbleID)) == 0
+	return b.ballast.heavy() && isDeadlock(panicked) && len(stacks.InBubble(b.network.Load().harness.bubbleID)) == 0
 }
 
 // isDeadlock reports whether a panic of synctest.Test is about blocked goroutines that remain.

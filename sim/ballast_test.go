@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // The ballast relies on how the runtime counts the goroutines of a bubble. This test fails if a Go
@@ -60,7 +62,7 @@ func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 			if id == nil {
 				continue
 			}
-			if s := lookAt(stackDump(), *id); s.frozen() {
+			if s := lookAt(stacks.Dump(), *id); s.frozen() {
 				b.tick(len(s.locked), func() bool { return true })
 			}
 		}
@@ -74,7 +76,7 @@ func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 		}()
 		synctest.Test(t, func(*testing.T) {
 			b.prepare()
-			_, id := thisGoroutine()
+			_, id := stacks.This()
 			bubble.Store(&id)
 			f()
 			b.end()
@@ -101,12 +103,12 @@ func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 
 func goroutineIDs() map[string]bool {
 	ids := map[string]bool{}
-	for entry := range strings.SplitSeq(stackDump(), "\n\n") {
-		h, ok := readHeader(entry)
+	for entry := range strings.SplitSeq(stacks.Dump(), "\n\n") {
+		h, ok := stacks.ReadHeader(entry)
 		if !ok {
 			panic("not understood: " + entry)
 		}
-		ids[h.id] = true
+		ids[h.ID] = true
 	}
 	return ids
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // With SQUALL_CHECK=1 in exact mode both runs of a test record what their schedulers decide. Two runs may
@@ -110,8 +111,8 @@ func decisionAt(all []uint64, i int) string {
 	for more := true; more; {
 		var f runtime.Frame
 		f, more = calls.Next()
-		if at := (frame{function: f.Function, where: fmt.Sprintf("%s:%d", f.File, f.Line)}); !at.standard() {
-			return fmt.Sprintf("a goroutine passed %s (%s), where it can be preempted; %d more were ready", at.where, at.short(), others)
+		if at := (stacks.Frame{Function: f.Function, Where: fmt.Sprintf("%s:%d", f.File, f.Line)}); !at.Standard() {
+			return fmt.Sprintf("a goroutine passed %s (%s), where it can be preempted; %d more were ready", at.Where, at.Short(), others)
 		}
 	}
 	return fmt.Sprintf("a goroutine passed a place where it can be preempted; %d more were ready", others)

@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // Bench runs f on a network in a bubble for a benchmark, which has no T. Measure time outside
@@ -77,7 +78,7 @@ func WaitsForTheMachine(states ...string) bool {
 }
 
 // Instead returns the advice that a report gives for a goroutine with this stack.
-func Instead(stack string) string { return instead([]goroutine{{text: stack}}) }
+func Instead(stack string) string { return instead([]stacks.Goroutine{{Text: stack}}) }
 
 // KnownLibraries are the rows of the tables of libraries: those with hooks, and those that cannot
 // run in a bubble.

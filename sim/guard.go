@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // guard runs f, which the network calls on a goroutine of its own for the program; who describes it. In a
@@ -69,7 +71,7 @@ func panicStack() string {
 	lines := strings.Split(strings.TrimSpace(frames), "\n")
 	for len(lines) > 2 {
 		last := lines[len(lines)-2]
-		ours := frame{last, lines[len(lines)-1]}.simulator()
+		ours := stacks.Frame{Function: last, Where: lines[len(lines)-1]}.Simulator()
 		if !ours && !strings.HasPrefix(last, "created by ") && !strings.HasPrefix(last, "testing.tRunner(") {
 			break
 		}

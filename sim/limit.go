@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 const (
@@ -67,7 +69,7 @@ func (n *Network) timeIsUp() (problem string) {
 	if n.closed {
 		problem = fmt.Sprintf("sim: the test hangs: %s\n"+
 			"The test did not end within another %v of virtual time, so it was abandoned.", n.ending(), overtime)
-		if left := describe(othersInBubble()); !strings.Contains(problem, strings.TrimSuffix(left, "\n")) {
+		if left := stacks.Describe(othersInBubble()); !strings.Contains(problem, strings.TrimSuffix(left, "\n")) {
 			problem += " These goroutines are left:\n" + left
 		}
 		return problem
@@ -92,8 +94,8 @@ func (n *Network) timeIsUp() (problem string) {
 
 // end closes the network of a test that does not end, with the reason and the goroutines that were left at
 // that moment. The lock is held.
-func (n *Network) end(why string, left []goroutine) {
-	held, list := locksAmong(left), describe(left)
+func (n *Network) end(why string, left []stacks.Goroutine) {
+	held, list := stacks.LocksAmong(left), stacks.Describe(left)
 	if held != "" || list != "" {
 		why += "."
 	}
@@ -118,10 +120,10 @@ func (n *Network) ending() string {
 }
 
 // allWait reports whether no goroutine of the program runs or sleeps.
-func allWait(gs []goroutine) bool {
+func allWait(gs []stacks.Goroutine) bool {
 	for _, g := range gs {
-		waits := strings.Contains(g.state, "(durable)") && !strings.HasPrefix(g.state, "sleep") || g.locked() && !g.locker().simulator()
-		if !waits && !g.serves() {
+		waits := strings.Contains(g.State, "(durable)") && !strings.HasPrefix(g.State, "sleep") || g.Locked() && !g.Locker().Simulator()
+		if !waits && !g.Serves() {
 			return false
 		}
 	}
@@ -130,15 +132,15 @@ func allWait(gs []goroutine) bool {
 
 // othersInBubble lists the goroutines of the bubble except the caller, unless the caller is in a call of the
 // program and does a step for the engine.
-func othersInBubble() []goroutine {
-	self, bubble := thisGoroutine()
-	var others []goroutine
-	for _, g := range bubbleGoroutines(bubble) {
-		if g.id == self {
-			if g.serves() {
+func othersInBubble() []stacks.Goroutine {
+	self, bubble := stacks.This()
+	var others []stacks.Goroutine
+	for _, g := range stacks.InBubble(bubble) {
+		if g.ID == self {
+			if g.Serves() {
 				continue
 			}
-			g.state = "wait (durable)"
+			g.State = "wait (durable)"
 		}
 		others = append(others, g)
 	}

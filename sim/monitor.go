@@ -14,6 +14,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // A monitor watches a run from outside, on the real clock, so that no test ends without a word. It reports a
@@ -123,41 +124,41 @@ func (m *monitor) activity(n *Network) string {
 	steps := n.harness.steps.Load()
 	var b strings.Builder
 	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, count.Of(int(steps), "step", "steps"))
-	if list := describe(moving); list != "" {
+	if list := stacks.Describe(moving); list != "" {
 		b.WriteString("Running goroutines:\n" + list)
-	} else if list := describe(all); list != "" {
+	} else if list := stacks.Describe(all); list != "" {
 		b.WriteString("No goroutine is running. Goroutines of the test:\n" + list)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // moving returns the goroutines of the program that were seen to move, the busiest first, and all of them.
-func moving(n *Network) (moving, all []goroutine) {
+func moving(n *Network) (moving, all []stacks.Goroutine) {
 	const enough, patience = time.Second / 2, 2 * time.Second // of real time; on a busy computer no goroutine may move for long
 	type seen struct {
-		goroutine
+		stacks.Goroutine
 		moves int
 	}
 	known := map[string]*seen{}
 	began, moved := time.Now(), false
 	for looks := 0; looks < 5 || looks < 40 && time.Since(began) < enough || !moved && time.Since(began) < patience; looks++ {
 		start := time.Now()
-		all = bubbleGoroutines(n.harness.bubbleID)
+		all = stacks.InBubble(n.harness.bubbleID)
 		for _, g := range all {
-			if g.serves() {
+			if g.Serves() {
 				continue
 			}
-			s := known[g.id]
+			s := known[g.ID]
 			if s == nil {
-				s = &seen{goroutine: g}
-				known[g.id] = s
-			} else if g.stack() != s.stack() {
+				s = &seen{Goroutine: g}
+				known[g.ID] = s
+			} else if g.Stack() != s.Stack() {
 				s.moves++
-				s.goroutine = g
+				s.Goroutine = g
 			}
-			if g.state == "running" || g.state == "runnable" {
+			if g.State == "running" || g.State == "runnable" {
 				s.moves++
-				s.goroutine = g
+				s.Goroutine = g
 			}
 			moved = moved || s.moves > 0
 		}
@@ -172,10 +173,10 @@ func moving(n *Network) (moving, all []goroutine) {
 		}
 	})
 	slices.SortFunc(movers, func(a, b *seen) int {
-		return cmp.Or(cmp.Compare(b.moves, a.moves), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.moves, a.moves), cmp.Compare(a.ID, b.ID))
 	})
 	for _, s := range movers {
-		moving = append(moving, s.goroutine)
+		moving = append(moving, s.Goroutine)
 	}
 	return moving, all
 }
@@ -227,10 +228,4 @@ func (n *Network) lastSeen() time.Duration {
 		return n.over.at
 	}
 	return time.Duration(max(n.clock.at, n.calls.sampled, n.harness.pulse.seen.Load()))
-}
-
-// stack is the goroutine's stack without its state.
-func (g goroutine) stack() string {
-	_, stack, _ := strings.Cut(g.text, "\n")
-	return stack
 }

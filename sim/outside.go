@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // A program under test is on the simulated network by what a host gives it: a dialer, a listener, a client, a
@@ -29,14 +29,14 @@ var outsidePatience = 10 * time.Second
 
 // outsideText says which goroutines of a bubble that stands still wait for the operating system's network,
 // and what to write instead.
-func outsideText(waiting, all []goroutine) string {
+func outsideText(waiting, all []stacks.Goroutine) string {
 	var b strings.Builder
 	b.WriteString("sim: virtual time stands still: the test waits for the operating system's own network instead of the simulated one:\n")
-	b.WriteString(describe(waiting))
-	others := slices.DeleteFunc(slices.Clone(all), func(g goroutine) bool {
-		return slices.ContainsFunc(waiting, func(w goroutine) bool { return w.id == g.id })
+	b.WriteString(stacks.Describe(waiting))
+	others := slices.DeleteFunc(slices.Clone(all), func(g stacks.Goroutine) bool {
+		return slices.ContainsFunc(waiting, func(w stacks.Goroutine) bool { return w.ID == g.ID })
 	})
-	if list := describe(others); list != "" {
+	if list := stacks.Describe(others); list != "" {
 		b.WriteString("Other goroutines of the test:\n" + list)
 	}
 	b.WriteString(instead(all))
@@ -45,7 +45,7 @@ func outsideText(waiting, all []goroutine) string {
 
 // instead says what to write instead of what goroutines do on the operating system's network, as far as the
 // libraries in their stacks are known.
-func instead(gs []goroutine) string {
+func instead(gs []stacks.Goroutine) string {
 	var b strings.Builder
 	if exact.Hosts {
 		b.WriteString("In exact mode the goroutines of a host use the simulated network: start the code with Host.Go or Host.Run. Otherwise:\n")
@@ -69,7 +69,7 @@ func instead(gs []goroutine) string {
 
 // advice says what is known about libraries in the stacks of goroutines that cannot run unchanged in a
 // bubble.
-func advice(gs []goroutine) string {
+func advice(gs []stacks.Goroutine) string {
 	var b strings.Builder
 	for _, l := range troubles {
 		if mentions(gs, l.pkg) {
@@ -81,13 +81,13 @@ func advice(gs []goroutine) string {
 
 // mentions reports whether a stack has a function whose name begins with a prefix, or one of a package below,
 // or was started by one.
-func mentions(gs []goroutine, pkg string) bool {
-	is := func(f frame) bool {
-		after, ok := strings.CutPrefix(strings.ReplaceAll(f.function, "%2e", "."), pkg)
+func mentions(gs []stacks.Goroutine, pkg string) bool {
+	is := func(f stacks.Frame) bool {
+		after, ok := strings.CutPrefix(strings.ReplaceAll(f.Function, "%2e", "."), pkg)
 		return ok && (after == "" || strings.ContainsAny(after[:1], "./"))
 	}
-	return slices.ContainsFunc(gs, func(g goroutine) bool {
-		calls, creator := g.frames()
+	return slices.ContainsFunc(gs, func(g stacks.Goroutine) bool {
+		calls, creator := g.Frames()
 		return is(creator) || slices.ContainsFunc(calls, is)
 	})
 }
@@ -97,7 +97,7 @@ var bubbles sync.Map
 
 // networkOfBubble is the network of the test that the calling goroutine belongs to, or nil.
 func networkOfBubble() *Network {
-	if bubble := thisBubble(); bubble != "" {
+	if bubble := stacks.ThisBubble(); bubble != "" {
 		if n, ok := bubbles.Load(bubble); ok {
 			return n.(*Network)
 		}
@@ -168,21 +168,21 @@ var errStray = errors.New("sim: this host is on the simulated network, but the o
 // is an error if that is a host of the simulated network: then the test fails as well, since a test that
 // expects an error would pass for the wrong reason.
 func (n *Network) stray(by, host string) error {
-	var waiting []goroutine
-	self, _ := thisGoroutine()
-	all := bubbleGoroutines(n.harness.bubbleID)
+	var waiting []stacks.Goroutine
+	self, _ := stacks.This()
+	all := stacks.InBubble(n.harness.bubbleID)
 	for id := self; id != ""; { // the caller may be a goroutine of net/http; the one that asked waits for it
-		i := slices.IndexFunc(all, func(g goroutine) bool { return g.id == id })
+		i := slices.IndexFunc(all, func(g stacks.Goroutine) bool { return g.ID == id })
 		if i < 0 {
 			break
 		}
 		waiting = append(waiting, all[i])
-		id = all[i].startedBy()
+		id = all[i].StartedBy()
 	}
 	where := ""
 	for _, g := range waiting {
-		if call, at, ok := g.enters(); ok {
-			where = fmt.Sprintf(" by %s at %s", call, at.where)
+		if call, at, ok := g.Enters(); ok {
+			where = fmt.Sprintf(" by %s at %s", call, at.Where)
 			break
 		}
 	}
@@ -208,28 +208,4 @@ func (n *Network) stray(by, host string) error {
 		}
 	})
 	return errStray
-}
-
-var creatorPattern = regexp.MustCompile(`\ncreated by \S+ in goroutine (\d+)\n`)
-
-// startedBy returns the number of the goroutine that started g, which may have ended, or "".
-func (g goroutine) startedBy() string {
-	if m := creatorPattern.FindStringSubmatch(g.text); m != nil {
-		return m[1]
-	}
-	return ""
-}
-
-// enters returns the innermost call of the program on g's stack, and what it calls in the standard library.
-func (g goroutine) enters() (call string, by frame, ok bool) {
-	calls, _ := g.frames()
-	i := slices.IndexFunc(calls, frame.program)
-	if i < 0 {
-		return "", frame{}, false
-	}
-	call = "the program"
-	if i > 0 {
-		call = calls[i-1].short()
-	}
-	return call, calls[i], true
 }

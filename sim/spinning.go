@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/internal/count"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // spinning finds a test whose virtual time almost stands still, though the network is busy. A goroutine keeps
@@ -73,7 +74,7 @@ Since then no virtual time passes: a goroutine keeps calling the network without
 End its loop at net.ErrClosed, or make it wait between its attempts.`, ended, count.Of(int(s.last.calls), "call", "calls"))
 	}
 	text += " The test was abandoned."
-	if list := strings.TrimSuffix(describe(busy), "\n"); !strings.Contains(ended, list) {
+	if list := strings.TrimSuffix(stacks.Describe(busy), "\n"); !strings.Contains(ended, list) {
 		text += "\nRunning goroutines:\n" + list
 	}
 	d.run.abandon(text)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // Test runs f on a network in a bubble of virtual time (see [testing/synctest]). Time advances only when
@@ -194,7 +195,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 
 // mustBeOutside panics in a bubble, which cannot contain another one.
 func mustBeOutside(function string) {
-	if thisBubble() != "" {
+	if stacks.ThisBubble() != "" {
 		panic("sim: " + function + " is called inside Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
 	}
 }
@@ -365,7 +366,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 			n.log.film = newFilm(n)
 		}
 		n.startPulse()
-		n.harness.bubbleID = thisBubble()
+		n.harness.bubbleID = stacks.ThisBubble()
 		n.harness.run.Store(run)
 		o.trace = n.log.trace
 		run.network.Store(n)
@@ -406,9 +407,9 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 func testPanicked(p any) string {
 	cause := fmt.Sprint(p)
 	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network does not help
-		calls, _ := goroutine{text: panicStack()}.frames()
-		calls = slices.DeleteFunc(calls, func(f frame) bool { return !f.program() })
-		return cause + "\n" + strings.TrimSuffix(listCalls(calls), "\n")
+		calls, _ := stacks.Goroutine{Text: panicStack()}.Frames()
+		calls = slices.DeleteFunc(calls, func(f stacks.Frame) bool { return !f.Program() })
+		return cause + "\n" + strings.TrimSuffix(stacks.ListCalls(calls), "\n")
 	}
 	text := "sim: the test panicked: " + cause
 	for _, hint := range [][2]string{
@@ -441,7 +442,7 @@ func (n *Network) finish() (problems []string) {
 	}
 	problems = append(problems, n.failures()...)
 	if len(left) > 0 {
-		problems = append(problems, fmt.Sprintf("sim: %s an hour after the network was closed:\n%s%s%s", count.Of(len(left), "goroutine of the test still runs", "goroutines of the test still run"), unreadBodies(left), advice(left), stacksOf(left)))
+		problems = append(problems, fmt.Sprintf("sim: %s an hour after the network was closed:\n%s%s%s", count.Of(len(left), "goroutine of the test still runs", "goroutines of the test still run"), stacks.UnreadBodies(left), advice(left), stacks.Whole(left)))
 	}
 	if !n.conf.strict {
 		problems = append(problems, n.unfired()...)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/squall-sim/squall/internal/failure"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // Trials are runs of a test for a search, such as [Explore] and package weather make. A run that fails is a
@@ -168,7 +169,7 @@ func (t *notes) fail() {
 	for more := true; more; {
 		var f runtime.Frame
 		f, more = frames.Next()
-		if !t.helpers[f.Function] && (frame{f.Function, fmt.Sprintf("%s:%d", f.File, f.Line)}).program() {
+		if !t.helpers[f.Function] && (stacks.Frame{Function: f.Function, Where: fmt.Sprintf("%s:%d", f.File, f.Line)}).Program() {
 			t.where = fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
 			return
 		}

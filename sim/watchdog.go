@@ -13,6 +13,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // A watchdog watches a bubble from outside, on the real clock. When the bubble is frozen, it moves the clock
@@ -173,7 +174,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 	}
 	oneAtATime.Lock()
 	defer oneAtATime.Unlock()
-	dump := stackDump()
+	dump := stacks.Dump()
 	took := time.Since(now)
 	s := lookAt(dump, n.harness.bubbleID)
 	who := s.waiting()
@@ -208,7 +209,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 		}
 		n.harness.frozen.Add(1)
 		switch w.d.run.ballast.tick(len(s.locked), func() bool {
-			again := lookAt(stackDump(), n.harness.bubbleID)
+			again := lookAt(stacks.Dump(), n.harness.bubbleID)
 			return again.frozen() && !again.outside && !again.shared && again.waiting() == who
 		}) {
 		case tickNotNow:
@@ -217,12 +218,12 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 		case tickDone:
 			w.take(s.locked)
 		case tickNever:
-			w.d.run.abandon("sim: the test hangs: it has ended, but these goroutines in its bubble still wait for a lock:\n" + describe(s.locked))
+			w.d.run.abandon("sim: the test hangs: it has ended, but these goroutines in its bubble still wait for a lock:\n" + stacks.Describe(s.locked))
 		}
 		w.pause, w.patience, w.still = looksOften, looksFirst, time.Now()
 		return true
 	case len(s.machine) > 0 && !s.busy && stood >= outsidePatience:
-		w.d.run.abandon(outsideText(s.machine, bubbleGoroutines(n.harness.bubbleID)))
+		w.d.run.abandon(outsideText(s.machine, stacks.InBubble(n.harness.bubbleID)))
 	case len(s.foreign) > 0 && !s.busy && (stood >= busyPatience || stood >= foreignPatience && !s.outside):
 		w.d.bark(n, s)
 	default:
@@ -242,20 +243,20 @@ func (w *clockWatch) relax() { w.pause = min(max(2*w.pause, looksOften), looksRa
 var lockPattern = regexp.MustCompile(`sync\.\(\*\w+\)\.\w+\((0x[0-9a-f]+)[,)]|sync\.runtime_Semacquire\w*\((0x[0-9a-f]+)[,)]`)
 
 // lockOf returns the address of the lock for which a goroutine waits, or "" if it is not known.
-func lockOf(g goroutine) string {
-	if m := lockPattern.FindStringSubmatch(g.text); m != nil {
+func lockOf(g stacks.Goroutine) string {
+	if m := lockPattern.FindStringSubmatch(g.Text); m != nil {
 		return m[1] + m[2]
 	}
 	return ""
 }
 
 // unknown reports whether a goroutine waits for a lock because of which the clock has not moved before.
-func (w *clockWatch) unknown(gs []goroutine) bool {
-	return slices.ContainsFunc(gs, func(g goroutine) bool { return !w.own[lockOf(g)] })
+func (w *clockWatch) unknown(gs []stacks.Goroutine) bool {
+	return slices.ContainsFunc(gs, func(g stacks.Goroutine) bool { return !w.own[lockOf(g)] })
 }
 
 // take records the locks because of which the clock has moved.
-func (w *clockWatch) take(gs []goroutine) {
+func (w *clockWatch) take(gs []stacks.Goroutine) {
 	if w.own == nil {
 		w.own = map[string]bool{}
 	}
@@ -266,7 +267,7 @@ func (w *clockWatch) take(gs []goroutine) {
 
 // shares reports whether goroutines of two bubbles wait for one lock. Unless sure is set, it also does if
 // they may.
-func shares(a, b []goroutine, sure bool) bool {
+func shares(a, b []stacks.Goroutine, sure bool) bool {
 	for _, g := range a {
 		for _, h := range b {
 			if x, y := lockOf(g), lockOf(h); x == y && x != "" || !sure && (x == "" || y == "") {
@@ -277,13 +278,13 @@ func shares(a, b []goroutine, sure bool) bool {
 	return false
 }
 
-func sharedText(locked []goroutine) string {
+func sharedText(locked []stacks.Goroutine) string {
 	return "sim: virtual time stands still: tests that run in parallel wait for the same lock, and the test that holds it waits for its own clock:\n" +
-		describe(locked) + "Do not share the lock between tests, or do not run them in parallel. The test was abandoned."
+		stacks.Describe(locked) + "Do not share the lock between tests, or do not run them in parallel. The test was abandoned."
 }
 
-func elsewhereText(locked []goroutine) string {
-	return "sim: virtual time stands still: these goroutines wait for a lock that is held outside the test and not released:\n" + describe(locked) + "The test was abandoned."
+func elsewhereText(locked []stacks.Goroutine) string {
+	return "sim: virtual time stands still: these goroutines wait for a lock that is held outside the test and not released:\n" + stacks.Describe(locked) + "The test was abandoned."
 }
 
 // nobodyRuns reports whether the calling goroutine is the only one in the process that runs, or could run. It
@@ -300,12 +301,12 @@ func nobodyRuns() bool {
 
 // A scene is what a stack dump shows of a bubble and of the goroutines outside that could unblock it.
 type scene struct {
-	locked  []goroutine // goroutines of the bubble that wait for a lock of package sync
-	foreign []goroutine // for a channel made outside the bubble
-	machine []goroutine // and for the operating system's network
-	busy    bool        // another goroutine of the bubble counts as running
-	outside bool        // a goroutine outside the bubble runs, or another test's clock moves
-	shared  bool        // another frozen test waits for the same lock, or for an unknown one
+	locked  []stacks.Goroutine // goroutines of the bubble that wait for a lock of package sync
+	foreign []stacks.Goroutine // for a channel made outside the bubble
+	machine []stacks.Goroutine // and for the operating system's network
+	busy    bool               // another goroutine of the bubble counts as running
+	outside bool               // a goroutine outside the bubble runs, or another test's clock moves
+	shared  bool               // another frozen test waits for the same lock, or for an unknown one
 }
 
 // frozen reports whether the clock of the bubble stands still because of locks alone.
@@ -318,7 +319,7 @@ func (s *scene) waiting() string {
 	var b strings.Builder
 	if !s.busy {
 		for _, g := range slices.Concat(s.locked, s.foreign, s.machine) {
-			b.WriteString(g.id + " ")
+			b.WriteString(g.ID + " ")
 		}
 	}
 	return b.String()
@@ -330,16 +331,16 @@ func lookAt(dump, bubble string) scene {
 	others := map[*Network]*scene{} // of tests that run beside this one, or were abandoned
 	_, dump, _ = strings.Cut(dump, "\n\n")
 	for entry := range strings.SplitSeq(dump, "\n\n") {
-		h, ok := readHeader(entry)
+		h, ok := stacks.ReadHeader(entry)
 		if !ok {
 			continue
 		}
-		g := goroutine{id: h.id, state: h.state, text: entry}
-		if h.bubble == bubble {
+		g := stacks.Goroutine{ID: h.ID, State: h.State, Text: entry}
+		if h.Bubble == bubble {
 			s.add(g)
 			continue
 		}
-		if n, ok := bubbles.Load(h.bubble); ok {
+		if n, ok := bubbles.Load(h.Bubble); ok {
 			o := others[n.(*Network)]
 			if o == nil {
 				o = &scene{}
@@ -348,9 +349,9 @@ func lookAt(dump, bubble string) scene {
 			o.add(g)
 			continue
 		}
-		runs := g.state == "running" || g.state == "runnable"
-		calls := g.state == "syscall" && !h.minutes && !slices.ContainsFunc(waitsInRuntime, func(call string) bool { return strings.Contains(entry, call) })
-		s.outside = s.outside || (runs || calls) && !g.serves()
+		runs := g.State == "running" || g.State == "runnable"
+		calls := g.State == "syscall" && !h.Minutes && !slices.ContainsFunc(waitsInRuntime, func(call string) bool { return strings.Contains(entry, call) })
+		s.outside = s.outside || (runs || calls) && !g.Serves()
 	}
 	for n, o := range others {
 		switch dead := n.harness.dead.Load(); {
@@ -368,41 +369,33 @@ func lookAt(dump, bubble string) scene {
 var waitsInRuntime = []string{"os/signal.signal_recv(", "runtime/pprof.readProfile("}
 
 // add adds a goroutine of the bubble.
-func (s *scene) add(g goroutine) {
-	runs := g.state == "running" || g.state == "runnable"
+func (s *scene) add(g stacks.Goroutine) {
+	runs := g.State == "running" || g.State == "runnable"
 	switch {
-	case strings.Contains(g.state, "(durable)"):
-	case strings.Contains(g.text, ownPackage+".(*weight).hang("):
+	case strings.Contains(g.State, "(durable)"):
+	case strings.Contains(g.Text, stacks.OwnPackage+".(*weight).hang("):
 		s.busy = s.busy || runs
-	case g.locked():
+	case g.Locked():
 		s.locked = append(s.locked, g)
-	case strings.Contains(g.text, ownPackage+".(*weight)."): // its turn is not over
+	case strings.Contains(g.Text, stacks.OwnPackage+".(*weight)."): // its turn is not over
 		s.busy = true
-	case g.state == "chan receive", g.state == "chan send", g.state == "select":
+	case g.State == "chan receive", g.State == "chan send", g.State == "select":
 		s.foreign = append(s.foreign, g)
-	case g.state == "IO wait":
+	case g.State == "IO wait":
 		s.machine = append(s.machine, g)
 	default:
 		s.busy = true
 	}
 }
 
-// locked reports whether a goroutine waits for a lock of package sync.
-func (g goroutine) locked() bool {
-	if strings.HasPrefix(g.state, "sync.") {
-		return !strings.Contains(g.state, "(durable)")
-	}
-	return g.state == "semacquire" && strings.HasPrefix(g.stack(), "sync.runtime_Semacquire")
-}
-
 // bark gives up a test that waits for a channel made outside the bubble.
 func (d *watchdog) bark(n *Network, s scene) {
 	states := map[string]bool{}
 	for _, g := range s.foreign {
-		states[g.state] = true
+		states[g.State] = true
 	}
 	d.run.abandon(fmt.Sprintf(`sim: virtual time stands still: all goroutines of the test are blocked, and %s for something made
 outside the test (%s), which stops the clock of the test, so what they wait for never comes.
 Make the channel inside the test, or do not wait there for anything made outside; see docs/frozen-time.md. The test was abandoned.
-%s%s`, count.Of(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.harness.bubbleID)), stacksOf(s.foreign)))
+%s%s`, count.Of(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(stacks.InBubble(n.harness.bubbleID)), stacks.Whole(s.foreign)))
 }

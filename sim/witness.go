@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/internal/count"
+	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
 // A witness records which goroutines call the network at an instant, or at the last earlier instant at which
@@ -17,7 +18,7 @@ import (
 type witness struct {
 	at    int64
 	last  int64 // instant of calls
-	calls []goroutine
+	calls []stacks.Goroutine
 }
 
 // replayAt is set for a run with a witness, in nanoseconds.
@@ -55,8 +56,8 @@ func (w *witness) see(now int64) {
 	}
 	stack := make([]byte, 1<<14)
 	entry := string(stack[:runtime.Stack(stack, false)])
-	if h, ok := readHeader(entry); ok {
-		w.calls = append(w.calls, goroutine{id: h.id, state: h.state, text: entry})
+	if h, ok := stacks.ReadHeader(entry); ok {
+		w.calls = append(w.calls, stacks.Goroutine{ID: h.ID, State: h.State, Text: entry})
 	}
 }
 
@@ -68,13 +69,13 @@ var quiet = []string{
 
 // tell describes the calls, or returns "" if there were none.
 func (w *witness) tell() string {
-	var calls []goroutine
+	var calls []stacks.Goroutine
 	for _, g := range w.calls {
-		if (tellsOrder || !slices.Contains(calls, g)) && !slices.Contains(quiet, g.waits()) {
+		if (tellsOrder || !slices.Contains(calls, g)) && !slices.Contains(quiet, g.Waits()) {
 			calls = append(calls, g)
 		}
 	}
-	list := describe(calls)
+	list := stacks.Describe(calls)
 	if tellsOrder {
 		list = describeInOrder(calls)
 	}
@@ -89,7 +90,7 @@ func (w *witness) tell() string {
 }
 
 // describeInOrder lists calls, a line each: at most 12.
-func describeInOrder(calls []goroutine) string {
+func describeInOrder(calls []stacks.Goroutine) string {
 	const most = 12
 	var b strings.Builder
 	for i, g := range calls {
@@ -97,19 +98,19 @@ func describeInOrder(calls []goroutine) string {
 			fmt.Fprintf(&b, "  ... and %s\n", count.Of(len(calls)-i, "more call", "more calls"))
 			break
 		}
-		fmt.Fprintf(&b, "  %d. %s", i+1, g.waits())
-		frames, made := g.frames()
-		frames = slices.DeleteFunc(frames, func(f frame) bool { return !f.program() })
+		fmt.Fprintf(&b, "  %d. %s", i+1, g.Waits())
+		frames, made := g.Frames()
+		frames = slices.DeleteFunc(frames, func(f stacks.Frame) bool { return !f.Program() })
 		for i, f := range frames {
 			switch i {
 			case 0:
-				fmt.Fprintf(&b, " by %s (%s)", f.short(), f.where)
+				fmt.Fprintf(&b, " by %s (%s)", f.Short(), f.Where)
 			case len(frames) - 1: // where the goroutine begins
-				fmt.Fprintf(&b, ", for %s (%s)", f.short(), f.where)
+				fmt.Fprintf(&b, ", for %s (%s)", f.Short(), f.Where)
 			}
 		}
-		if made.function != "" && made.program() {
-			fmt.Fprintf(&b, ", started at %s", made.where)
+		if made.Function != "" && made.Program() {
+			fmt.Fprintf(&b, ", started at %s", made.Where)
 		}
 		b.WriteString("\n")
 	}
