@@ -114,7 +114,7 @@ const ErrNoNet = errNoNet
 
 // SetSpinLimit makes the watchdog suspect a loop after fewer steps or calls, and count them more often.
 func SetSpinLimit(steps uint64) {
-	spinLimit, spinLooks, spinAtEnd, stepsEvery = steps, 5, steps, 100*time.Millisecond
+	spinLimit, vainLimit, spinLooks, spinAtEnd, stepsEvery = steps, steps/100, 5, steps, 100*time.Millisecond
 }
 
 // SetForeignPatience sets how long a test may wait for something outside of it before it fails.

@@ -35,6 +35,11 @@ var (
 	spinLimit uint64 = 20_000_000
 	spinLooks        = 25
 
+	// vainLimit is how many calls in that time are suspicious if none of them gave the engine anything to do. A
+	// loop that does something else in each turn, such as making a buffer and writing a line to a log, may take
+	// 100 µs for it.
+	vainLimit uint64 = 250_000
+
 	// spinAtEnd is how many calls in a row are suspicious on a closed network: some for each connection of a
 	// large crowd.
 	spinAtEnd uint64 = 2_000_000
@@ -54,6 +59,7 @@ func (s *spinning) since(n *Network) bool {
 	}
 	return s.last.steps >= spinLimit ||
 		s.last.calls >= spinLimit && s.looks >= spinLooks ||
+		s.last.calls >= vainLimit && s.last.steps == 0 && s.looks >= spinLooks ||
 		s.last.calls >= spinAtEnd && closed
 }
 
