@@ -9,10 +9,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Traces as they were when this table was written: the traffic of lookahead_test.go, of TCP and UDP under
-// loss and faults, by seed. A change of the simulator that is meant to change no trace must leave the
-// table alone: a seed that failed once fails for ever. One that is meant to, such as a correction of
-// TCP, says so in the changelog and writes the table anew from the failures.
+// The traces of the traffic in lookahead_test.go, of TCP and UDP under loss and faults, by seed. A
+// change that is not meant to change traces must leave this table alone. A change that is, such as
+// a correction of TCP, says so in its commit and updates the table from the failures.
 func TestTracesStayWhatTheyWere(t *testing.T) {
 	for _, row := range []struct {
 		name string

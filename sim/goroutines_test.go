@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/stacks"
 )
 
-// Labels that need no quotes, that look like the end of a header, and that fill the buffer into
-// which a goroutine prints its own.
+// The labels need no quotes, look like the end of a header, or fill the buffer into which a
+// goroutine prints its own stack.
 func TestLabelledGoroutinesAreFound(t *testing.T) {
 	t.Setenv("GODEBUG", "tracebacklabels=1") // the default of a module whose go line is 1.27
 	for _, label := range []string{"x", "], synctest bubble 7]:\n\n", strings.Repeat("long", 1000)} {
@@ -47,7 +47,8 @@ func TestLabelledGoroutinesAreFound(t *testing.T) {
 	}
 }
 
-// labelledWaiter says whether a goroutine of the bubble, other than its own, is in that state.
+// labelledWaiter reports whether a goroutine of the bubble, other than the caller, has a label and
+// is in that state.
 func labelledWaiter(bubble, self, state string) bool {
 	for _, g := range stacks.InBubble(bubble) {
 		if g.ID != self && g.State == state && strings.Contains(g.Text, "job") {
@@ -57,7 +58,7 @@ func labelledWaiter(bubble, self, state string) bool {
 	return false
 }
 
-// What a benchmark measures of a test is what a test costs.
+// A benchmark that calls Test measures what a test costs.
 func TestBenchmarkIsNobodyElse(t *testing.T) {
 	if strings.Contains(stacks.Dump(), stacks.OwnPackage+".(*weight).") {
 		t.Skip("another test has left a ballast behind, so that all stacks are looked at")
@@ -73,7 +74,7 @@ func TestBenchmarkIsNobodyElse(t *testing.T) {
 	})
 }
 
-// Every test ends with a look at who is left, which is quick if nobody is.
+// Every test ends with a check for goroutines that are left. It is quick if there are none.
 func TestNobodyElseIsSeenQuickly(t *testing.T) {
 	if !Exact() && strings.Contains(stacks.Dump(), stacks.OwnPackage+".(*weight).") {
 		t.Skip("another test has left a ballast behind, so that all stacks are looked at")
@@ -120,8 +121,8 @@ func TestNobodyElseIsSeenQuickly(t *testing.T) {
 	}
 }
 
-// A goroutine that the runtime has wait in what counts as a system call cannot hold the lock that a frozen test waits for: with -cpuprofile
-// such a test would stand still for a minute.
+// A goroutine in what the runtime counts as a system call cannot hold the lock that a frozen test
+// waits for. Otherwise a frozen test would stand still for a minute with -cpuprofile.
 func TestProfilesDoNotStopAFrozenTest(t *testing.T) {
 	if err := pprof.StartCPUProfile(io.Discard); err != nil {
 		t.Skip("the run of the tests is profiled itself: ", err)
@@ -142,7 +143,7 @@ func TestProfilesDoNotStopAFrozenTest(t *testing.T) {
 	}
 }
 
-// As long as a bubble has not made its network the watchdog waits between two looks.
+// Until a bubble has made its network, the watchdog waits between two looks.
 func TestWatchdogWaitsForTheNetwork(t *testing.T) {
 	w := clockWatch{d: &watchdog{run: newBubbleRun(t)}}
 	require.True(t, w.watch())

@@ -34,7 +34,8 @@ func (m simMember) joins(network string, group *net.UDPAddr) (groupSocket, error
 	return c, nil
 }
 
-// Two sockets of one port that send at one instant come in the order in which they were opened, whoever writes first.
+// Datagrams that two sockets of one port send at one instant arrive in the order in which the
+// sockets were opened, whichever goroutine writes first.
 func TestSocketsThatShareAPortHaveAnOrder(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), listenGroup(n.Host("b"))
@@ -47,7 +48,8 @@ func TestSocketsThatShareAPortHaveAnOrder(t *testing.T) {
 	})
 }
 
-// What is sent to groups and to all gets to the sockets to which it gets on a real kernel, and what that refuses is refused.
+// Multicast and broadcast datagrams reach the same sockets as on a real kernel, and the simulated
+// network refuses what the kernel refuses.
 func TestGroupsAreThoseOfTheKernel(t *testing.T) {
 	got := map[string]string{}
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -69,8 +71,8 @@ var mdns = udpAddr("224.0.0.251:5353")
 
 func listenGroup(h *sim.Host) *sim.UDPConn { return check1(h.ListenMulticastUDP("udp4", nil, mdns)) }
 
-// arrivals reads what comes until an instant, and returns each datagram's first byte and when it came, without
-// the nanosecond by which several that wait for one instant follow each other.
+// arrivals reads until an instant. It returns the first byte of each datagram and when the datagram
+// arrived, without the nanosecond by which wake-ups at one instant are kept apart.
 func arrivals(n *sim.Network, c net.PacketConn, until time.Duration) (all []string) {
 	c.SetReadDeadline(time.Now().Add(until - n.Elapsed()))
 	p := make([]byte, 5000)
@@ -82,7 +84,7 @@ func arrivals(n *sim.Network, c net.PacketConn, until time.Duration) (all []stri
 	}
 }
 
-// heardBy reads until an instant at several sockets at once.
+// heardBy reads from several sockets at once until an instant.
 func heardBy(n *sim.Network, until time.Duration, sockets ...*sim.UDPConn) [][]string {
 	all := make([][]string, len(sockets))
 	done := make(chan int)
@@ -98,7 +100,8 @@ func heardBy(n *sim.Network, until time.Duration, sockets ...*sim.UDPConn) [][]s
 	return all
 }
 
-// Each receiver's own link loses, delays and duplicates what is for all, and where one of them does the others do not.
+// The link of each receiver loses, delays and duplicates its own copy of a broadcast. The other
+// receivers are not affected.
 func TestEachReceiverHasItsOwnLosses(t *testing.T) {
 	for _, to := range []string{"224.0.0.251:5353", "255.255.255.255:5353", "10.255.255.255:5353"} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -142,7 +145,8 @@ func TestEachReceiverHasItsOwnLosses(t *testing.T) {
 	}
 }
 
-// A random loss of one receiver is none of another's, and adding a receiver changes nobody's.
+// Random loss at one receiver does not depend on the others: adding a receiver changes nobody's
+// losses.
 func TestReceiversDrawByThemselves(t *testing.T) {
 	play := func(names ...string) (heard map[string]int) {
 		heard = map[string]int{}
@@ -173,7 +177,8 @@ func TestReceiversDrawByThemselves(t *testing.T) {
 	require.Equal(t, two["c"], three["c"])
 }
 
-// Who is on the sender's segment: hosts that a link or the default path joins with it, of its zone; not those behind a router.
+// The sender's segment consists of the hosts of its zone that a link or the default path joins with
+// it. Hosts behind a router do not belong to it.
 func TestSegments(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, behind, west, east, linked := n.Host("a"), n.Host("behind"), n.Host("west"), n.Host("east"), n.Host("linked")
@@ -198,7 +203,8 @@ func TestSegments(t *testing.T) {
 	})
 }
 
-// Who is in a group and behind a router gets nothing, which the report says once; who is in none, or hears, is no matter.
+// A group member behind a router receives nothing, and the report says so once. Hosts that are in
+// no group, or that receive, are not reported.
 func TestMulticastThatARouterKeeps(t *testing.T) {
 	failure := sim.Try(t, func(n *sim.Network) error {
 		a, near, behind := n.Host("a"), n.Host("near"), n.Host("behind")
@@ -222,7 +228,8 @@ func TestMulticastThatARouterKeeps(t *testing.T) {
 	require.NotContains(t, failure.Error(), "to near")
 }
 
-// A host alone sends without an error; so does one whose neighbours are off, and nobody is asked for by ARP.
+// A host without neighbours sends to a group without an error, and so does one whose neighbours are
+// off. It sends no ARP request.
 func TestGroupsNeedNobody(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		c := check1(n.Host("a").ListenPacket("udp", ":0"))
@@ -254,7 +261,8 @@ func TestGroupsNeedNobody(t *testing.T) {
 	}, sim.ARP())
 }
 
-// Faults of links meet the packet of their receiver, and filters see the group's address and the kind; nobody is told.
+// Faults of a link affect the packet of that link's receiver. Filters see the group's address and
+// the packet's kind. The sender gets no error.
 func TestFaultsMeetWhatIsForSeveral(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault func(n *sim.Network, ab *sim.Link) *sim.Fault
@@ -302,7 +310,8 @@ func TestFaultsMeetWhatIsForSeveral(t *testing.T) {
 	}
 }
 
-// Where all links refuse, as those of an interface that is set down, the sender's own routing table has no way.
+// If all links reject, as those of an interface that is set down do, the sender's own routing table
+// has no route.
 func TestNoInterfaceForGroups(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, c := n.Host("a"), n.Host("b"), n.Host("c")
@@ -318,7 +327,8 @@ func TestNoInterfaceForGroups(t *testing.T) {
 	})
 }
 
-// Sockets that a paused host makes, and groups that it joins and leaves, are a matter of its own until it goes on.
+// Sockets that a paused host opens, and groups that it joins and leaves, take effect when the host
+// resumes.
 func TestPausedHostsAndGroups(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -345,7 +355,7 @@ func TestPausedHostsAndGroups(t *testing.T) {
 	})
 }
 
-// A host that has crashed is in no group, and nor is one whose socket is closed.
+// A crashed host is in no group, and neither is a host whose socket is closed.
 func TestGroupsEndWithTheirSockets(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -370,7 +380,8 @@ func TestGroupsEndWithTheirSockets(t *testing.T) {
 	})
 }
 
-// A datagram that is too large for a receiver's link is cut for that link alone, and refused where the socket cuts nothing.
+// A datagram that is too large for one receiver's link is fragmented for that link alone. It is
+// refused if the socket forbids fragmentation.
 func TestGroupsAndTheMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, c := n.Host("a"), n.Host("b"), n.Host("c")
@@ -392,7 +403,7 @@ func TestGroupsAndTheMTU(t *testing.T) {
 	})
 }
 
-// What a receiver has no room for is lost to its socket alone.
+// A datagram for which a receiver has no room is lost to that socket only.
 func TestReceiversHaveBuffersOfTheirOwn(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -409,7 +420,7 @@ func TestReceiversHaveBuffersOfTheirOwn(t *testing.T) {
 	})
 }
 
-// What makes no sense on a simulated host is refused with the value.
+// Invalid arguments on a simulated host are refused with an error that has the value.
 func TestRefusedGroups(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a := n.Host("a")

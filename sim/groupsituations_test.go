@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A groupSocket is one of UDP that may be in groups: of package net with golang.org/x/net around it, or simulated.
+// A groupSocket is a UDP socket that can join groups: one of package net wrapped by
+// golang.org/x/net, or a simulated one.
 type groupSocket interface {
 	net.PacketConn
 	JoinGroup(ifi *net.Interface, group net.Addr) error
@@ -15,7 +16,7 @@ type groupSocket interface {
 	SetMulticastLoopback(on bool) error
 }
 
-// A member is a computer of a segment.
+// A member is a computer on a segment.
 type member interface {
 	Dial(d net.Dialer, network, address string) (net.Conn, error)
 	Listen(network, address string) (net.Listener, error)
@@ -23,7 +24,8 @@ type member interface {
 	joins(network string, group *net.UDPAddr) (groupSocket, error) // net.ListenMulticastUDP, without an interface
 }
 
-// A segmentStage is computers a, b and c on one Ethernet with a switch: 10.0.0.1/8 and 2001:db8::1/64, and so on.
+// A segmentStage has the computers a, b and c on one switched Ethernet: 10.0.0.1/8 and
+// 2001:db8::1/64, and so on.
 type segmentStage struct {
 	a, b, c member
 	got     map[string]string
@@ -49,7 +51,7 @@ func opened(name string) func(c groupSocket, err error) listening {
 	}
 }
 
-// sends has a socket send a datagram, and notes who got it, from where.
+// sends makes a socket send a datagram, and records who received it and from which address.
 func (s *segmentStage) sends(name string, from groupSocket, to string, size int, listeners ...listening) {
 	addr, err := net.ResolveUDPAddr("udp", to)
 	must(err)
@@ -57,7 +59,7 @@ func (s *segmentStage) sends(name string, from groupSocket, to string, size int,
 	s.note(name, wrote(0, err)+heard(listeners))
 }
 
-// heard says which sockets get something within 50 ms, and closes them.
+// heard returns which sockets receive something within 50 ms, and closes them.
 func heard(listeners []listening) (all string) {
 	time.Sleep(50 * time.Millisecond)
 	for _, l := range listeners {
@@ -93,7 +95,7 @@ func (s *segmentStage) groupSituations() {
 	s.refusedGroups()
 }
 
-// broadcasts is who gets what is sent to all.
+// broadcasts records who receives broadcasts.
 func (s *segmentStage) broadcasts() {
 	for _, to := range []string{"255.255.255.255", "10.255.255.255"} {
 		for _, network := range []string{"udp", "udp4"} {
@@ -125,8 +127,8 @@ func (s *segmentStage) broadcasts() {
 	}
 }
 
-// dialled is what a connected socket does with an address that stands for several: its own address, two writes to which
-// nobody listens, one that is answered, and what it hears.
+// dialled records what a connected socket does with a group or broadcast address: its own address,
+// two writes to which nobody listens, one that is answered, and what it receives.
 func (s *segmentStage) dialled(name, network, to string) {
 	c, err := s.a.Dial(net.Dialer{}, network, net.JoinHostPort(to, "5002"))
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *segmentStage) dialled(name, network, to string) {
 	s.note(name, all+", "+readIn(c, 60*time.Millisecond))
 }
 
-// groupsOf is who is in a group, and what of it gets to whom.
+// groupsOf records who is in a group, and who receives what is sent to it.
 func (s *segmentStage) groupsOf(family, network, group, other, everyone, addrB, addrC string) {
 	at := func(ip string) string { return net.JoinHostPort(ip, "6000") }
 	g, o := groupAt(at(group)), groupAt(at(other))
@@ -240,7 +242,7 @@ func (s *segmentStage) groupsOf(family, network, group, other, everyone, addrB, 
 	s.note(name("join 21 groups"), "all of them")
 }
 
-// bothFamilies is what sockets of both families do.
+// bothFamilies records what sockets of both families do.
 func (s *segmentStage) bothFamilies() {
 	for _, group := range []string{"239.1.2.3:6000", "[ff0e::123]:6000"} {
 		g := groupAt(group)
@@ -271,7 +273,7 @@ func fails(err error) string {
 	return errorText(err)
 }
 
-// refusedGroups is what makes no sense.
+// refusedGroups records which invalid calls are refused.
 func (s *segmentStage) refusedGroups() {
 	for _, c := range []struct{ network, group string }{
 		{"udp4", "10.0.0.2:6000"}, {"udp4", "255.255.255.255:6000"}, {"udp4", "0.0.0.0:6000"}, {"udp4", "127.0.0.1:6000"}, {"udp4", "[ff0e::1]:6000"}, {"udp6", "239.1.2.3:6000"},

@@ -18,7 +18,8 @@ import (
 
 func boom(what string) { panic(what) }
 
-// A panic fails its test: with the cause first, who it was, when, the stack, the report.
+// A panic fails its test. The report has the cause first, then the goroutine, the time, the stack,
+// and the network's report.
 func TestPanicsFailTheTest(t *testing.T) {
 	for _, row := range []struct {
 		name  string
@@ -98,7 +99,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 	}
 }
 
-// A process that is cancelled may end as it likes.
+// A process whose context is cancelled may end in any way.
 func TestGoexitOfACancelledProcess(t *testing.T) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		h := n.Host("server")
@@ -129,7 +130,7 @@ func TestPanicOnTheWallClock(t *testing.T) {
 	requireInOrder(t, out, `sim: process "worker" on host "server" panics at `, "panic: out of paper", "sim_test.boom(")
 }
 
-// What the test failed for before is no failure of the run.
+// A failure from before the run does not count as a failure of the run.
 func TestVictimFailedBefore(t *testing.T) {
 	victim(t)
 	t.Error("before")
@@ -149,7 +150,7 @@ func TestOnlyTheRunsOwnFailureCounts(t *testing.T) {
 	require.Equal(t, 1, strings.Count(out, "a second run of seed"))
 }
 
-// The caller's t is noticed, though f should use its own.
+// Failures reported to the caller's t are noticed, though f should use its own t.
 func TestVictimOuterT(t *testing.T) {
 	victim(t)
 	t.Run("error", func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestFailuresByTheCallersT(t *testing.T) {
 	require.Equal(t, 1, strings.Count(out, leave))
 }
 
-// A name that no host has is answered by those that there are.
+// The error for a name that no host has lists the hosts that exist.
 func TestUnknownNameListsTheHosts(t *testing.T) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		phone := n.Host("phone")

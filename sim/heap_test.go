@@ -46,7 +46,8 @@ func TestHeapReturnsEventsInOrder(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
-// An event whose socket has an earlier one is neither asked what the program can observe of it, nor kept when it comes to the front.
+// If a socket has an earlier event, the engine does not ask what the program can observe of the
+// later one, and drops the later one when it reaches the front.
 func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
 	n := &Network{lookahead: lookahead{on: true}}
 	s := &overtakenTimer{at: 200, planned: plan(never)}
@@ -72,7 +73,8 @@ func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
 	require.EqualValues(t, never, s.planned)
 }
 
-// A timer that is set to an earlier instant and put off again, before another socket sets one, leaves no event behind.
+// A timer that is set to an earlier instant and put off again before another socket sets one leaves
+// no event behind.
 func TestTimersThatArePutOffAtOnceLeaveNoEvents(t *testing.T) {
 	var q eventQueue
 	s, other := &overtakenTimer{at: 200, planned: plan(never)}, &overtakenTimer{at: 70, planned: plan(never)}
@@ -99,7 +101,7 @@ func TestTimersThatArePutOffAtOnceLeaveNoEvents(t *testing.T) {
 	require.EqualValues(t, 40, q.events[0].when)
 }
 
-// Each socket is due at the instant that its timer was set to last, whatever it was set to before.
+// Each socket is due at the instant to which its timer was last set, whatever it was set to before.
 func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var q eventQueue

@@ -19,7 +19,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A crash is told: established connections are reset after one transit, new ones are
+// The peers learn of a crash: established connections are reset after one transit, and new ones are
 // refused after a round trip.
 func TestCrashResetsAndRefuses(t *testing.T) {
 	onRig(t, func(r *rig) {
@@ -40,7 +40,7 @@ func TestCrashResetsAndRefuses(t *testing.T) {
 	})
 }
 
-// On the crashed host itself everything fails until it is started again.
+// On the crashed host itself every call fails until the host is restarted.
 func TestCrashedHostCanDoNothing(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.Set(netem.Config{Delay: time.Hour})
@@ -93,8 +93,8 @@ func TestCrashedHostCanDoNothing(t *testing.T) {
 	})
 }
 
-// A host without power is silent. An idle peer notices by keep-alive: 15 s after the
-// last sign of life comes the first of nine probes, 15 s apart.
+// A host without power is silent. An idle peer notices by keep-alive: the first of nine probes, 15
+// s apart, goes out 15 s after the last sign of life.
 func TestPowerOffIsNoticedByKeepAlive(t *testing.T) {
 	onRig(t, func(r *rig) {
 		require.Equal(t, 20*ms, r.echoes(time.Second))
@@ -112,7 +112,7 @@ func TestPowerOffIsNoticedByKeepAlive(t *testing.T) {
 	})
 }
 
-// sent says whether a datagram of a reaches b.
+// sent reports whether a datagram from a reaches b.
 func sent(r *rig) (bool, error) {
 	r.atA.Write([]byte{1})
 	r.atB.SetReadDeadline(in(time.Second))
@@ -120,7 +120,8 @@ func sent(r *rig) (bool, error) {
 	return err == nil, err
 }
 
-// After power comes back the old connections are unknown: what the peer sends is reset.
+// When the power comes back, the host does not know its old connections: it resets what the peer
+// sends.
 func TestRestartAfterPowerOffResetsOldConnections(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.b.PowerOff()
@@ -146,8 +147,8 @@ func TestPowerOffIsHitByPackets(t *testing.T) {
 	})
 }
 
-// What a program wrote at the instant at which the power went never left the host. A
-// crash is kinder: the system lives on and sends the datagram.
+// Data written at the instant at which the power fails never leaves the host. After a crash the
+// operating system lives on and sends the datagram.
 func TestPowerOffTakesWhatWasJustWritten(t *testing.T) {
 	for _, c := range []struct {
 		reason string
@@ -172,7 +173,7 @@ func TestPowerOffTakesWhatWasJustWritten(t *testing.T) {
 	}
 }
 
-// A paused process notices nothing, while its system goes on acknowledging.
+// A paused process notices nothing, while its operating system goes on acknowledging.
 func TestPauseFreezesTheProcessNotTheSystem(t *testing.T) {
 	onRig(t, func(r *rig) {
 		start := r.n.Elapsed()
@@ -198,7 +199,7 @@ func retransmissions(n *sim.Network) (total int) {
 	return total
 }
 
-// A paused process does not even notice that its deadline passed.
+// A paused process does not notice that its deadline has passed.
 func TestPauseHoldsDeadlines(t *testing.T) {
 	onRig(t, func(r *rig) {
 		start := r.n.Elapsed()
@@ -212,7 +213,7 @@ func TestPauseHoldsDeadlines(t *testing.T) {
 	})
 }
 
-// A call that begins while the host is paused waits until it goes on.
+// A call that begins while the host is paused waits until the host resumes.
 func TestPauseBlocksNewCalls(t *testing.T) {
 	onRig(t, func(r *rig) {
 		start := r.n.Elapsed()
@@ -227,8 +228,8 @@ func TestPauseBlocksNewCalls(t *testing.T) {
 	})
 }
 
-// Timers run on, and what they close may be waited for under a lock, as coder/websocket
-// does.
+// Timers run on during a pause, and another goroutine may wait under a lock for what they close, as
+// in coder/websocket.
 func TestCloseEndsTheCallsOfAPausedProcess(t *testing.T) {
 	onRig(t, func(r *rig) {
 		l, err := r.a.Listen("tcp", ":8")
@@ -263,7 +264,7 @@ func TestCrashOfAPausedHost(t *testing.T) {
 	})
 }
 
-// A process starts with empty memory each time, and is told when it has to go.
+// A process starts with empty memory each time, and its context is cancelled when it must end.
 func TestRunStartsAnewAfterRestart(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		h := n.Host("server")
@@ -305,8 +306,8 @@ func TestRunOnADeadHostWaitsForRestart(t *testing.T) {
 	})
 }
 
-// A server made by ServeHTTP is back after a restart, with the same handler. The
-// client's pooled connection is reset, so that its next request goes over a new one.
+// A server made by ServeHTTP is back after a restart, with the same handler. The client's pooled
+// connection is reset, so its next request uses a new one.
 func TestServeHTTPSurvivesRestart(t *testing.T) {
 	for _, down := range []struct {
 		reason string
@@ -352,7 +353,7 @@ func TestServeHTTPAndRestartAtOnce(t *testing.T) {
 	}
 }
 
-// A call that waits returns when its host ends, though nothing else is to happen for long.
+// A blocked call returns when its host ends, even if the next event is far away.
 func TestCallsReturnWhenTheHostEnds(t *testing.T) {
 	for name, end := range map[string]func(h *sim.Host){"crash": (*sim.Host).Crash, "power off": (*sim.Host).PowerOff} {
 		for what, call := range map[string]func(h *sim.Host) error{

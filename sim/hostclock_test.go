@@ -11,7 +11,8 @@ import (
 
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A clock is right until something is done to it. A step changes the wall clock alone, a drift both.
+// A clock is right until a fault changes it. A step changes the wall clock alone, a drift also the
+// monotonic clock.
 func TestClocks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -64,7 +65,8 @@ func TestDriftIsNotRounded(t *testing.T) {
 	})
 }
 
-// A timer of a host's clock fires when that clock has advanced, whatever steps the wall clock makes.
+// A timer of a host's clock fires when that clock has advanced, whatever steps the wall clock
+// makes.
 func TestClockTimers(t *testing.T) {
 	for _, row := range []struct {
 		ppm  int
@@ -87,7 +89,8 @@ func TestClockTimers(t *testing.T) {
 	}
 }
 
-// A step that nobody sees did not fire: who measures by the monotonic clock does not see it.
+// A step that the program does not see has not fired. A program that measures by the monotonic
+// clock does not see it.
 func TestClockFaultsThatNeverFire(t *testing.T) {
 	require.ErrorContains(t, sim.Try(t, func(n *sim.Network) error {
 		c := n.Host("a").Clock()

@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// requireErrno requires an error of a system call, which is temporary as EMFILE and EAGAIN are.
+// requireErrno requires an error of a system call that is temporary, as EMFILE and EAGAIN are.
 func requireErrno(t *testing.T, err error, op, call string, errno syscall.Errno) {
 	t.Helper()
 	var o *net.OpError
@@ -28,8 +28,8 @@ func requireErrno(t *testing.T, err error, op, call string, errno syscall.Errno)
 	require.Equal(t, errno.Temporary(), o.Temporary())
 }
 
-// With as many sockets as descriptors nothing makes another one, as on Linux 6.18: accept does not wait either, and
-// what is in the backlog stays there.
+// When the descriptors are used up, no call makes another socket, as on Linux 6.18. Accept does not
+// wait either, and connections stay in the backlog.
 func TestDescriptorLimit(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -99,7 +99,7 @@ func TestDescriptorLimit(t *testing.T) {
 	}, sim.Strict())
 }
 
-// An attempt to connect is a socket, also one that is given up.
+// An attempt to connect takes a descriptor, even one that is abandoned.
 func TestAttemptsAreDescriptors(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client := n.Host("client")
@@ -119,7 +119,7 @@ func TestAttemptsAreDescriptors(t *testing.T) {
 	})
 }
 
-// A server of package net/http that has run out of descriptors goes on when there are some.
+// A net/http server that has run out of descriptors goes on when some are free again.
 func TestServerOutOfDescriptors(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -144,7 +144,7 @@ func TestServerOutOfDescriptors(t *testing.T) {
 	})
 }
 
-// With all ports of a range taken the errors are those of Linux 6.18.
+// When all ports of a range are in use the errors are those of Linux 6.18.
 func TestFewEphemeralPorts(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")

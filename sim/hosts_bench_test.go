@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// heapNow is what is in use of the heap and for stacks, in bytes.
+// heapNow returns the size of the heap in use and of the stacks, in bytes.
 func heapNow() float64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -22,9 +22,9 @@ func heapNow() float64 {
 	return float64(m.HeapInuse + m.StackInuse)
 }
 
-// BenchmarkHosts has more and more hosts around one router each dial the next one; then the network is cut into
-// halves, all of them send a byte, it is healed, and the bytes are read. What that costs a host should not depend on how
-// many there are.
+// BenchmarkHosts has more and more hosts around one router. Each dials the next one. Then a
+// partition cuts the network in halves, all hosts send a byte, the partition is healed, and the
+// bytes are read. The cost for each host should not depend on the number of hosts.
 func BenchmarkHosts(b *testing.B) {
 	for _, count := range []int{100, 1_000, 10_000, 100_000} {
 		if count > max(10_000, most()) {
@@ -77,8 +77,9 @@ func BenchmarkHosts(b *testing.B) {
 	}
 }
 
-// BenchmarkIdleNetwork has hosts that are connected do nothing for a day but write a byte once an hour, so that all that their keep-alive
-// does meanwhile is carried out. It reports how long thirty days would take.
+// BenchmarkIdleNetwork has connected hosts that only write a byte once an hour for a day, so that
+// all their keep-alive probes in between are carried out. It reports how long thirty days would
+// take.
 func BenchmarkIdleNetwork(b *testing.B) {
 	for _, count := range []int{10, 100} {
 		if 10*count > most() {

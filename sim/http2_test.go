@@ -20,8 +20,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// uploads serves HTTP/2 on "server", with or without TLS, and returns a function that uploads so
-// many bytes from "client", 5 ms away, and says what the server got.
+// uploads serves HTTP/2 on "server", with or without TLS. It returns a function that uploads so
+// many bytes from "client", 5 ms away, and returns what the server received.
 func uploads(t *testing.T, n *sim.Network, withTLS bool) (upload func(size int) (string, error), client *http.Client) {
 	n.Link(n.Host("client"), n.Host("server"), netem.Config{Delay: 10 * ms})
 	var p http.Protocols
@@ -53,8 +53,9 @@ func uploads(t *testing.T, n *sim.Network, withTLS bool) (upload func(size int) 
 	}, hc
 }
 
-// net/http holds a mutex while it waits for room in the send buffer, and others want that mutex. An
-// upload takes as long as one whose send buffer has room for everything, so that it never waits, but for two round trips at most.
+// net/http holds a mutex while it waits for room in the send buffer, and other goroutines wait for
+// that mutex. An upload then takes as long as with a send buffer that has room for everything, so
+// that net/http never waits, plus two round trips at most.
 func TestHTTP2Uploads(t *testing.T) {
 	const rtt = 20 * ms
 	for _, withTLS := range []bool{false, true} {
@@ -65,7 +66,8 @@ func TestHTTP2Uploads(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%d bytes, %d at once, TLS %t", size, atOnce, withTLS), func(t *testing.T) {
 					mayDiffer(t, http2Races)
-					// took is how long they take on a new connection, and then on a used one.
+					// took returns how long the uploads take on a new connection, and then on a
+					// used one.
 					took := func(buffer int) (took [2]time.Duration) {
 						sim.Test(t, func(t *testing.T, n *sim.Network) {
 							upload, _ := uploads(t, n, withTLS)
@@ -92,7 +94,8 @@ func TestHTTP2Uploads(t *testing.T) {
 					}
 					usual, roomy := took(0), took(64<<20)
 					for i := range usual {
-						// An arrival wakes one goroutine in a nanosecond, so that in some of their orders it is more by that.
+						// Each arrival wakes one goroutine and takes a nanosecond, so some orders
+						// of them take a little longer.
 						require.InDelta(t, roomy[i], usual[i], float64(2*rtt+1000), "%v, and with room %v", usual, roomy)
 					}
 					if size == 10 && !withTLS {
@@ -104,8 +107,8 @@ func TestHTTP2Uploads(t *testing.T) {
 	}
 }
 
-// Two uploads on a connection whose server is gone end by the client's timeout, if there is one,
-// and otherwise by TCP's, as on a real network.
+// Two uploads on a connection whose server is gone end by the client's timeout if it has one, and
+// otherwise by TCP's, as on a real network.
 func TestHTTP2UploadsOnADeadConnection(t *testing.T) {
 	for _, timeout := range []time.Duration{0, 10 * time.Second} {
 		for name, cut := range map[string]func(n *sim.Network){

@@ -21,7 +21,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// shop has a phone 10 ms from a server with that fault, and a client that speaks HTTP/1.1, or HTTP/2 without TLS.
+// shop has a phone 10 ms from a server with that fault, and a client that speaks HTTP/1.1, or
+// HTTP/2 without TLS.
 func shop(n *sim.Network, two bool, rules ...sim.HTTPRule) *http.Client {
 	phone, server := n.Host("phone"), n.Host("server")
 	n.Link(phone, server, netem.Config{Delay: 10 * ms})
@@ -37,7 +38,7 @@ func shop(n *sim.Network, two bool, rules ...sim.HTTPRule) *http.Client {
 	return c
 }
 
-// requested is what came of a request: its status and the length of the body, or its error.
+// requested returns the outcome of a request: its status and the length of the body, or its error.
 func requested(c *http.Client, method, path string) (status, length int, err error) {
 	r, err := http.NewRequest(method, "http://server"+path, nil)
 	if err != nil {
@@ -111,7 +112,7 @@ func TestWhatAnHTTPRuleDoes(t *testing.T) {
 	}
 }
 
-// Which requests a rule is for.
+// A rule applies to the requests that its fields describe.
 func TestWhichRequestsAnHTTPRuleIsFor(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		c := shop(n, false,
@@ -130,7 +131,7 @@ func TestWhichRequestsAnHTTPRuleIsFor(t *testing.T) {
 	}, sim.Strict())
 }
 
-// A field of the header that has another value than the rule's.
+// A request does not match if the header field has another value than the rule's.
 func TestAnHTTPRuleForAnotherValue(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		status, _, err := requested(shop(n, false, sim.HTTPRule{Header: "who: you", Status: 500}), "GET", "/")
@@ -139,7 +140,7 @@ func TestAnHTTPRuleForAnotherValue(t *testing.T) {
 	})
 }
 
-// Of a request whose client has gone while a rule has it wait, the handler never hears.
+// If the client has gone while a rule delays its request, the handler never sees the request.
 func TestAnHTTPRuleOutlastsAClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		var served atomic.Int32
@@ -161,7 +162,7 @@ func TestAnHTTPRuleOutlastsAClient(t *testing.T) {
 	})
 }
 
-// A rule that was for no request has proven nothing.
+// A rule that matched no request has not fired.
 func TestAnHTTPRuleThatIsForNothing(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		_, _, err := requested(shop(n, false, sim.HTTPRule{Method: "PUT", Abort: true}), "GET", "/")
@@ -219,7 +220,8 @@ func TestAProxyGivesUp(t *testing.T) {
 			require.NoError(t, err)
 			resp.Body.Close()
 			require.Equal(t, http.StatusGatewayTimeout, resp.StatusCode)
-			// Connections of 20 ms each and 10 ms to the proxy; then it waits from when it has sent the request.
+			// The connections take 20 ms each, and the request 10 ms to the proxy. The proxy's
+			// timeout starts when it has sent the request on.
 			require.Equal(t, 20*ms+10*ms+20*ms+want+10*ms, n.Elapsed())
 			n.Host("server").Crash()
 			resp, err = c.Get("http://proxy/")
@@ -255,7 +257,7 @@ func TestAProxyWithABuffer(t *testing.T) {
 	}
 }
 
-// A rule is a fault: it can be over, begin again, be injected, and be one that must fire.
+// A rule is a fault: it can end, begin again, be injected, and be marked as one that must fire.
 func TestRulesAreFaults(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		server := n.Host("server")
@@ -282,7 +284,7 @@ func TestRulesAreFaults(t *testing.T) {
 	require.ErrorContains(t, err, "a fault with MustFire never fired: HTTP: any /b, status 500 at 0s: it met no request")
 }
 
-// An answer that the server breaks off does not become a whole one.
+// An answer that the server breaks off does not become a complete one.
 func TestAProxyWithABufferAndATruncatedAnswer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		c := proxied(n, sim.ProxyConfig{Buffer: 4096}, func(w http.ResponseWriter, r *http.Request) {

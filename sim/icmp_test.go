@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What Linux makes of each code (icmp_err_convert), and whether a connected socket of UDP
-// hears of it (the table's "fatal"; udp_err).
+// Linux's errors for each code (icmp_err_convert), and whether a connected UDP socket gets them
+// (the table's "fatal"; udp_err).
 var codes = []struct {
 	code  sim.ICMPCode
 	text  string
@@ -71,8 +71,8 @@ func TestICMPEndsAnAttemptToConnect(t *testing.T) {
 	}
 }
 
-// On an established connection each code is only a soft error: what was sent is sent again,
-// and arrives if the link is up in time. If not it is the error at the end.
+// On an established connection each code is only a soft error: TCP retransmits, and the data
+// arrives if the link is up in time. Otherwise the soft error is the error at the end.
 func TestICMPIsASoftErrorOfAConnection(t *testing.T) {
 	for _, row := range codes {
 		behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
@@ -100,8 +100,8 @@ func TestICMPIsASoftErrorOfAConnection(t *testing.T) {
 	}
 }
 
-// Of UDP only a connected socket hears, once, at its next call, and not of the codes that
-// are a matter of routing.
+// With UDP only a connected socket gets the error, once, at its next call, and not for the codes
+// that concern routing.
 func TestICMPAndUDP(t *testing.T) {
 	for _, row := range codes {
 		behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
@@ -143,8 +143,8 @@ func TestICMPAndUDP(t *testing.T) {
 	}
 }
 
-// Where the sender's own link rejects for want of a route it is the sender's routing table
-// that says so: calls of UDP fail themselves. What a filter refuses comes back as a packet.
+// If the sender's own link rejects for lack of a route, the sender's routing table says so, and UDP
+// calls fail themselves. The refusal of a filter comes back as a packet.
 func TestNoRouteAtTheSender(t *testing.T) {
 	for _, row := range codes {
 		onRig(t, func(r *rig) {
@@ -188,8 +188,8 @@ func TestNoRouteAtTheSender(t *testing.T) {
 	}
 }
 
-// The news comes from the router: a partition between the hosts does not concern it, as
-// it does the news that a host itself has of its ports.
+// The message comes from the router, so a partition between the hosts does not stop it. It does
+// stop messages that a host sends about its own ports.
 func TestNewsOfARouterPassesAPartition(t *testing.T) {
 	behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
 		a, b := n.Host("a"), n.Host("b")
@@ -212,8 +212,8 @@ func TestNewsOfARouterPassesAPartition(t *testing.T) {
 	})
 }
 
-// What a program wrote before it closed still arrives when the way is there again soon:
-// routers that say meanwhile that there is none do not shorten the attempts.
+// Data written before a close still arrives if the route is back soon. Routers that report in the
+// meantime that there is none do not shorten TCP's attempts.
 func TestClosedConnectionOutlivesAReject(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")

@@ -13,8 +13,10 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Who sends to a port on which nobody listens is told so six times, and then once a second, or over IPv6 once in 100 ms; on one host always. A call that fails sends
-// nothing. So Linux 6.18 did between two namespaces, as exactly as a program can keep such times.
+// A sender to a port on which nobody listens gets six ICMP messages, and then one a second, or one
+// in 100 ms over IPv6. Between sockets of one host it always gets them. A call that fails sends
+// nothing. Linux 6.18 did the same between two namespaces, as exactly as a program can keep such
+// times.
 func TestAHostDoesNotTellMuch(t *testing.T) {
 	odd := func(to int) (all []int) {
 		for i := 1; i < to; i += 2 {
@@ -31,7 +33,8 @@ func TestAHostDoesNotTellMuch(t *testing.T) {
 		refused []int // which of them fail
 	}{
 		{"a burst", "udp4", "b:9", 30, 5 * ms, odd(12)},
-		// What is left of 6 s after the sixth message, at 1 s, is 1 s, and 0.2 s after the seventh, at 1.2 s; there is one again at 2 s and at 3 s.
+		// Of 6 s of credit, 1 s is left after the sixth message at 1 s, and 0.2 s after the seventh
+		// at 1.2 s. There is enough for another at 2 s and at 3 s.
 		{"ten a second", "udp4", "b:9", 40, 100 * ms, append(odd(14), 21, 31)},
 		{"one a second", "udp4", "b:9", 12, time.Second, odd(12)},
 		// Of 600 ms there are none left at 50 ms but the 50 that have come, and so there is one again at 100 ms.
@@ -59,7 +62,7 @@ func TestAHostDoesNotTellMuch(t *testing.T) {
 	}
 }
 
-// Each address is told by itself, and a host that has lost its memory begins anew.
+// Each address has a limit of its own, and a host that has lost its memory begins anew.
 func TestEachIsToldByItself(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b, other := n.Host("a"), n.Host("b"), n.Host("other")

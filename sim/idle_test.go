@@ -21,8 +21,8 @@ import (
 
 const day = 24 * time.Hour
 
-// A program that waits for an instant is well, however it waits and however far that lies
-// ahead, and finds its connections as it left them.
+// A program that waits for an instant is well, in whatever way it waits and however far ahead the
+// instant is, and finds its connections as it left them.
 func TestIdleConnectionsLastAsLongAsTheProgramWaits(t *testing.T) {
 	t.Parallel()
 	slow := sim.WithTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Idle: 2 * time.Hour, Interval: time.Hour}})
@@ -80,7 +80,7 @@ func TestIdleConnectionsLastAsLongAsTheProgramWaits(t *testing.T) {
 	}
 }
 
-// A deadline and a timer that closes the connection end a call after months.
+// A deadline, or a timer that closes the connection, ends a call after months.
 func TestIdleReadsEndAtTheirTime(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Host("a").SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Idle: time.Hour}})
@@ -99,8 +99,8 @@ func TestIdleReadsEndAtTheirTime(t *testing.T) {
 	})
 }
 
-// What happens to a connection after days of idleness is noticed when it is by an engine
-// that leaves nothing for later.
+// What happens to a connection after days of idleness is noticed at the same instant as by an
+// engine that defers nothing.
 func TestLookaheadWhenIdle(t *testing.T) {
 	seedsOfItsOwn(t) // the losses of seed 1 end the connection without an answer
 	for name, happens := range map[string]func(n *sim.Network, link *sim.Link){
@@ -243,7 +243,7 @@ type farAway struct{}
 
 func (farAway) Offset(uint64, time.Duration) time.Duration { return math.MaxInt64 }
 
-// A sleep beyond the limit is one, and not a deadlock.
+// A sleep beyond the limit reaches the limit, and is not reported as a deadlock.
 func TestSleepBeyondTheLimit(t *testing.T) {
 	err := sim.Try(t, func(n *sim.Network) error {
 		time.Sleep(day + time.Hour)
@@ -253,7 +253,7 @@ func TestSleepBeyondTheLimit(t *testing.T) {
 	require.NotContains(t, err.Error(), "no event was scheduled")
 }
 
-// What the program asks for when nothing but keep-alive has been left for hours comes when it should.
+// What the program asks for after hours of nothing but keep-alive comes when it should.
 func TestDeadlinesAfterHoursOfKeepAlive(t *testing.T) {
 	for name, wait := range map[string]func(t *testing.T, n *sim.Network, h *sim.Host) error{
 		"a read of UDP": func(t *testing.T, n *sim.Network, h *sim.Host) error {
@@ -296,8 +296,8 @@ func TestDeadlinesAfterHoursOfKeepAlive(t *testing.T) {
 	}
 }
 
-// Between two things that the program does, the engine is not woken for the probes that keep its connections alive, be it for
-// an hour or for ten minutes.
+// Between two things that the program does, an hour or ten minutes apart, the engine is not woken
+// for the probes that keep its connections alive.
 func TestKeepAliveWakesNobody(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		const conns, times = 20, 12
@@ -313,7 +313,8 @@ func TestKeepAliveWakesNobody(t *testing.T) {
 			_, err := io.ReadFull(all[0], make([]byte, 1))
 			require.NoError(t, err)
 		}
-		// In two hours each of 40 ends probes every 15 s and 20 ms, and that is sent, delivered, answered and delivered.
+		// In two hours each of 40 ends sends a probe every 15 s and 20 ms. Each is sent, delivered,
+		// answered, and the answer delivered.
 		require.InEpsilon(t, 4*2*conns*int(2*time.Hour/(15_020*ms)), n.Trace().Len()-packets, 0.02)
 		// In each ten minutes that begins when no packet is in flight any more: after one of 40 rounds, in which each end
 		// has three steps at most.

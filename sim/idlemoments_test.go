@@ -13,7 +13,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A village is a few hosts whose connections do nothing but keep each other alive, by Go's default after 15 s.
+// A village is a few hosts whose connections do nothing but keep each other alive, by Go's default
+// after 15 s.
 type village struct {
 	n            *sim.Network
 	a, b, c      *sim.Host
@@ -24,7 +25,7 @@ type village struct {
 	onCB, onIdle <-chan string // how and when a Read ended that has waited from the beginning
 }
 
-// say sends what was seen, so that the trace has it, and when.
+// say sends what was seen, so that the trace has it and its time.
 func (v *village) say(what string, args ...any) {
 	fmt.Fprintf(v.told, what, args...)
 	v.told.Write([]byte(v.n.Elapsed().String()))
@@ -55,7 +56,7 @@ func newVillage(n *sim.Network) *village {
 	return v
 }
 
-// endOf reads from c, and tells its end.
+// endOf reads from c and reports how it ended.
 func endOf(n *sim.Network, c net.Conn) <-chan string {
 	end := make(chan string, 1)
 	go func() {
@@ -66,7 +67,8 @@ func endOf(n *sim.Network, c net.Conn) <-chan string {
 	return end
 }
 
-// How a program can notice something at an instant when there has been nothing but keep-alive for a while, or change what there is.
+// The ways in which a program can notice something, or change something, at an instant when there
+// has been nothing but keep-alive for a while.
 var moments = map[string]func(v *village){
 	"nothing": func(v *village) {},
 	"a read's deadline": func(v *village) {
@@ -190,8 +192,8 @@ var moments = map[string]func(v *village){
 	"a host that is new": func(v *village) { v.n.Link(v.n.Host("d"), v.a, netem.Config{Delay: ms}) },
 }
 
-// What a program notices when it has done nothing for seconds, minutes or an hour, and what its connections do then, is as with
-// an engine that leaves nothing for later.
+// If the program has done nothing for seconds, minutes or an hour, what it then notices and what
+// its connections do are the same as with an engine that defers nothing.
 func TestMomentsAmongKeepAlive(t *testing.T) {
 	t.Parallel()
 	for i, name := range slices.Sorted(maps.Keys(moments)) {
@@ -213,7 +215,7 @@ func TestMomentsAmongKeepAlive(t *testing.T) {
 	}
 }
 
-// The same for several of them after each other, at instants drawn at random.
+// The same for several of them one after the other, at instants drawn at random.
 func TestRandomMomentsAmongKeepAlive(t *testing.T) {
 	t.Parallel()
 	names := slices.Sorted(maps.Keys(moments))

@@ -28,7 +28,8 @@ func datagrams(t *testing.T, a, b *sim.Host, packets int) {
 	pc.Close()
 }
 
-// Each field of a configuration that did nothing is named, and none that did something, or that only bounds the link.
+// The report names each field of a configuration that had no effect. It does not name fields that
+// had one, or that only bound the link.
 func TestImpairmentsThatMetNothing(t *testing.T) {
 	never, second, large := netem.DropList{1000}, netem.DropList{2}, netem.DropTail{Packets: 1000}
 	for _, row := range []struct {
@@ -66,7 +67,7 @@ func TestImpairmentsThatMetNothing(t *testing.T) {
 	}
 }
 
-// A bit error of a copy is one, too.
+// A bit error of a copy counts as one, too.
 func TestCorruptThatMetACopy(t *testing.T) {
 	found := 0
 	for seed := range uint64(16) {
@@ -84,7 +85,8 @@ func TestCorruptThatMetACopy(t *testing.T) {
 	require.Less(t, found, 32)
 }
 
-// What tc-netem bounds without being asked, 1000 packets, is no fault; a link without traffic that has only bounds is none either.
+// tc-netem's default bound of 1000 packets is no fault. A link without traffic that has only bounds
+// is none either.
 func TestImpliedBoundsAreNoFaults(t *testing.T) {
 	cfg, err := netem.Parse("delay 10ms")
 	require.NoError(t, err)
@@ -97,8 +99,8 @@ func TestImpliedBoundsAreNoFaults(t *testing.T) {
 	}, sim.Strict())
 }
 
-// Each value counts by itself, however often a link is changed, and what was set several times
-// counts once.
+// Each value counts by itself, however often a link is changed, and a value that was set several
+// times counts once.
 func TestImpairmentsOfALinkThatChanges(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -125,8 +127,9 @@ func TestImpairmentsOfALinkThatChanges(t *testing.T) {
 	})
 }
 
-// Links without traffic are told in one line, and the unused way of a link that is used only for
-// its faults. A delay that a link was made with is no fault, one that it got later is.
+// The report names links without traffic in one line, and likewise the unused direction of a link
+// that is used only for its faults. The delay with which a link was made is no fault; one that is
+// set later is.
 func TestLinksThatNobodyUsed(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -151,7 +154,7 @@ func TestLinksThatNobodyUsed(t *testing.T) {
 	})
 }
 
-// The two ways of a link count each by itself as soon as both are used.
+// The two directions of a link count separately as soon as both are used.
 func TestImpairmentOfOneWay(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -163,7 +166,7 @@ func TestImpairmentOfOneWay(t *testing.T) {
 	})
 }
 
-// With Strict a test fails for a fault that met nothing; what met something is nobody's concern.
+// With Strict a test fails for a fault that met nothing, and not for one that met something.
 func TestStrict(t *testing.T) {
 	run := func(loss netem.LossModel, opts ...sim.Option) error {
 		return sim.Try(t, func(n *sim.Network) error {

@@ -11,8 +11,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Each field of a configuration fires, does what it is documented to in each phase of a connection, and is refused when it makes no sense, be it by
-// itself or beside others. No field is without a row.
+// Each field of a configuration has an effect, does what its documentation says in each phase of a
+// connection, and is refused with an invalid value, alone or next to other fields. Every field has
+// a row.
 func TestTheVocabularyOfImpairments(t *testing.T) {
 	rows := map[string]bool{}
 	for _, row := range impairmentVocabulary {
@@ -38,7 +39,8 @@ func TestTheVocabularyOfImpairments(t *testing.T) {
 	}
 }
 
-// impairmentVocabulary has a row for each field of netem.Config: a configuration of the client's link that has it, and one that is refused.
+// impairmentVocabulary has a row for each field of netem.Config: a configuration of the client's
+// link that has it, and one that is refused.
 var impairmentVocabulary = []struct {
 	of   string
 	cfg  netem.Config

@@ -62,16 +62,15 @@ func (p *portPair) speak(from, to net.Conn) {
 	require.NoError(p, err)
 }
 
-// restart has the client lose its memory.
+// restart makes the client lose its memory.
 func (p *portPair) restart() {
 	p.client.PowerOff()
 	p.client.Restart()
 }
 
-// The server still holds the connection of a client that has lost its memory. It answers
-// the new SYN with an acknowledgement (RFC 5961 section 4.2) that does not fit; the
-// client's RST ends the old connection, and its SYN, sent again after two jiffies of 4 ms,
-// opens the new one.
+// The server still holds the connection of a client that has lost its memory. It answers the new
+// SYN with an acknowledgement (RFC 5961, section 4.2) that does not fit. The client's RST ends the
+// old connection, and its SYN, retransmitted after two jiffies of 4 ms, opens the new one.
 func TestRestartedClientDialsFromTheSamePort(t *testing.T) {
 	for _, spoke := range []bool{false, true} {
 		t.Run(fmt.Sprintf("data was sent: %v", spoke), func(t *testing.T) {
@@ -96,7 +95,7 @@ func dialsAgain(p *portPair, spoke bool) {
 	p.speak(peer, conn)
 }
 
-// The same while the server has data under way, which meets the new connection's socket.
+// The same while the server has data in flight, which reaches the new connection's socket.
 func TestRestartedClientMeetsOldData(t *testing.T) {
 	onPort5555(t, func(p *portPair) {
 		p.client.PowerOff()
@@ -117,8 +116,8 @@ func TestRestartedClientMeetsOldData(t *testing.T) {
 	})
 }
 
-// Old segments that were long on their way reach the next connection of the same ports, and
-// are not taken for its own.
+// Old segments that were delayed reach the next connection of the same ports, which does not take
+// them for its own.
 func TestOldSegmentsDoNotReachTheNextConnection(t *testing.T) {
 	for _, end := range []string{"restart", "reset"} {
 		t.Run(end, func(t *testing.T) {
@@ -152,8 +151,8 @@ func TestOldSegmentsDoNotReachTheNextConnection(t *testing.T) {
 	}
 }
 
-// A server that closed first remembers the connection for a minute, and lets a newer SYN
-// of the same port take its place at once.
+// A server that closed first remembers the connection for a minute. A newer SYN of the same port
+// takes its place at once.
 func TestSYNReopensTimeWait(t *testing.T) {
 	onPort5555(t, func(p *portPair) {
 		require.NoError(p, p.peer.Close())
@@ -171,9 +170,8 @@ func TestSYNReopensTimeWait(t *testing.T) {
 	})
 }
 
-// Without a listener nothing takes the place of a connection in TIME_WAIT: the SYN is
-// answered with its last acknowledgement, the RST that comes back ends it, and the next
-// SYN is refused.
+// Without a listener nothing takes the place of a connection in TIME_WAIT. The SYN is answered with
+// its last acknowledgement, the RST that comes back ends it, and the next SYN is refused.
 func TestSYNToTimeWaitWithoutListener(t *testing.T) {
 	onPort5555(t, func(p *portPair) {
 		require.NoError(p, p.peer.Close())
@@ -189,7 +187,7 @@ func TestSYNToTimeWaitWithoutListener(t *testing.T) {
 	})
 }
 
-// The numbers follow from the seed, and of one connection after the other they grow.
+// The initial sequence numbers follow from the seed, and grow from one connection to the next.
 func TestInitialSequence(t *testing.T) {
 	seen := map[uint32]string{}
 	for _, seed := range []uint64{1, 2, 3} {

@@ -16,7 +16,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// onBoth runs a test with a client and a server, joined by a router, of both families.
+// onBoth runs a test with a client and a server of both families, joined by a router.
 func onBoth(t *testing.T, f func(t *testing.T, n *sim.Network, client, server *sim.Host, near, far *sim.Link)) {
 	t.Helper()
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -46,7 +46,7 @@ func transfer(t *testing.T, from, to *sim.Host, network string, size int) {
 	a.Close()
 }
 
-// largestOf is the largest packet that a host sent, by family.
+// largestOf returns the largest packet that a host sent, by family.
 func largestOf(n *sim.Network, from string, six bool) (e sim.Event) {
 	for x := range n.Trace().Events() {
 		if x.Kind == sim.Sent && x.From == from && x.IPv6 == six && x.Size > e.Size {
@@ -56,7 +56,8 @@ func largestOf(n *sim.Network, from string, six bool) (e sim.Event) {
 	return e
 }
 
-// An IPv6 header takes 20 bytes more: segments carry 1440 bytes, of which the option for timestamps takes 12.
+// An IPv6 header takes 20 bytes more: segments carry 1440 bytes, of which the option for timestamps
+// takes 12.
 func TestIPv6SegmentsCarryLess(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *sim.Network, client, server *sim.Host, _, _ *sim.Link) {
 		transfer(t, client, server, "tcp", 20_000)
@@ -71,8 +72,8 @@ func TestIPv6SegmentsCarryLess(t *testing.T) {
 	})
 }
 
-// A router whose next link takes less says so, in a message of 1280 bytes (RFC 4443 section 3.2); what is learned of a family is that
-// family's own.
+// A router whose next link has a smaller MTU says so, in a message of 1280 bytes (RFC 4443, section
+// 3.2). A host learns the path MTU of each family separately.
 func TestIPv6PathMTU(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, near, far := n.Host("client"), n.Host("server"), n.Router("near"), n.Router("far")
@@ -98,7 +99,8 @@ func TestIPv6PathMTU(t *testing.T) {
 	}, sim.IPv6())
 }
 
-// A link of less than 1280 bytes carries no IPv6: there is no route, for the sender at once, or as a router says.
+// A link with an MTU below 1280 bytes carries no IPv6. The sender has no route at once, or learns
+// so from a router.
 func TestIPv6NeedsAnMTUOf1280(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *sim.Network, client, server *sim.Host, near, far *sim.Link) {
 		l := listen(t, server, ":70")
@@ -129,7 +131,8 @@ func TestIPv6NeedsAnMTUOf1280(t *testing.T) {
 	})
 }
 
-// Fragments have a header of 40 + 8 bytes, and carry multiples of 8 bytes but for the last. Only the sender cuts.
+// Fragments have headers of 40 + 8 bytes and, except for the last one, carry multiples of 8 bytes.
+// Only the sender fragments.
 func TestIPv6Fragments(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *sim.Network, client, server *sim.Host, _, far *sim.Link) {
 		u, err := server.ListenPacket("udp", ":53")
@@ -170,8 +173,8 @@ func TestIPv6Fragments(t *testing.T) {
 	})
 }
 
-// What a link's refusal is over IPv6, and what Linux makes of it: the codes that IPv4's are translated to
-// (RFC 7915 section 4.2, nft's icmpx), and the errors of icmpv6_err_convert.
+// The refusals of a link over IPv6, and Linux's errors for them: the codes to which IPv4's are
+// translated (RFC 7915, section 4.2; nft's icmpx), and the errors of icmpv6_err_convert.
 func TestIPv6Refusals(t *testing.T) {
 	for _, row := range []struct {
 		code  sim.ICMPCode
@@ -212,7 +215,7 @@ func TestIPv6Refusals(t *testing.T) {
 	}
 }
 
-// A service address that moves: connections of the host that had it are reset by the one that has it now.
+// A service address moves: the host that has it now resets the connections of the host that had it.
 func TestAddressMoves(t *testing.T) {
 	for _, service := range []netip.Addr{netip.MustParseAddr("10.9.9.9"), netip.MustParseAddr("2001:db8:9::9")} {
 		onBoth(t, func(t *testing.T, n *sim.Network, client, first *sim.Host, _, _ *sim.Link) {
@@ -307,7 +310,7 @@ func TestFirstIPv6Address(t *testing.T) {
 	})
 }
 
-// RFC 6724 section 10.2 has examples like these; the order is that of package net.
+// RFC 6724, section 10.2, has examples like these. The order is that of package net.
 func TestPreferredAddresses(t *testing.T) {
 	parse := func(texts ...string) (all []netip.Addr) {
 		for _, x := range texts {
@@ -339,7 +342,7 @@ func TestPreferredAddresses(t *testing.T) {
 	}
 }
 
-// Go's resolver finds both families, both ways.
+// Go's resolver finds the addresses of both families, and the names for both.
 func TestResolverHasBothFamilies(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -369,7 +372,7 @@ func TestResolverHasBothFamilies(t *testing.T) {
 	}, sim.IPv6(), sim.MayDiffer("Go's resolver asks for both families at one instant"))
 }
 
-// A NAT is one of IPv4: IPv6 passes it with the addresses that it has.
+// A NAT translates IPv4 only. IPv6 packets pass it with their own addresses.
 func TestNATLeavesIPv6Alone(t *testing.T) {
 	onBoth(t, func(t *testing.T, n *sim.Network, client, server *sim.Host, _, _ *sim.Link) {
 		router := n.Router("router")
@@ -387,7 +390,8 @@ func TestNATLeavesIPv6Alone(t *testing.T) {
 	})
 }
 
-// On an Ethernet IPv6 asks for its neighbours itself, as IPv4 does, and gives up after 3 s.
+// On an Ethernet IPv6 resolves neighbours like IPv4, with messages of its own, and gives up after 3
+// s.
 func TestIPv6AsksForItsNeighbours(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")

@@ -13,9 +13,9 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// playDownloads plays a row of fct.csv so many times, with a seed, each time on a
-// connection of its own and so with random draws of its own. It returns how long each
-// took, and how many segments were sent again in the first.
+// playDownloads plays a row of fct.csv so many times, with a seed, each time on a connection of its
+// own and so with random draws of its own. It returns how long each download took, and how many
+// segments were retransmitted in the first.
 func playDownloads(t *testing.T, r measuredRow, seed uint64, times int) (took []float64, resent int) {
 	path := netem.Config{Delay: r.ms(t, "rtt_ms") / 2, Rate: netem.BitRate(r.num(t, "rate_mbps")) * netem.Mbit}
 	if packets := int(r.num(t, "queue_pkts")); packets > 0 {
@@ -45,7 +45,7 @@ func playDownloads(t *testing.T, r measuredRow, seed uint64, times int) (took []
 	return took, resent
 }
 
-// withoutLoss is a row of a table that has no columns for the loss, with those.
+// withoutLoss returns a row of a table without columns for the loss, with those columns added.
 func (r measuredRow) withoutLoss() measuredRow {
 	r["loss_pct"], r["loss_dir"] = "0", "both"
 	return r
@@ -63,8 +63,8 @@ func downloadName(r measuredRow) string {
 		queue, r["loss_pct"], r["loss_dir"])
 }
 
-// cleanExceptions are rows whose median is not that of one mechanism, or of the
-// machine: with the column that they are held to instead, and how closely.
+// cleanExceptions are rows whose median does not come from one mechanism, or depends on the
+// machine. Each has the column to which it is held instead, and the tolerance.
 var cleanExceptions = map[string]struct {
 	column string
 	share  float64
@@ -75,14 +75,14 @@ var cleanExceptions = map[string]struct {
 	"reno 10000000 B, 10 ms, 1000 Mbit/s, no limit, 0 % both":  {"fct_ms_p10", 0.07, "the bridge falls behind at 83,000 packets a second"},
 }
 
-// overshoots says where the bursts that overshoot a queue are not the kernel's.
+// overshoots has the reasons why bursts that overshoot a queue differ from the kernel's.
 var overshoots = map[string]string{
 	"reno 3000000 B, 5 ms, 100 Mbit/s, 100 packets, 0 % both": "how many the kernel's are scatters from 100 to 157 in 20 runs, with how soon the programs read; held to 25 %",
 	"reno 3000000 B, 5 ms, 100 Mbit/s, 62500 B, 0 % both":     "the kernel's send buffer takes less: the memory of its own buffers counts (sk_wmem_queued); held to 25 %",
 }
 
-// playCleanDownloads compares downloads on which nothing but a full queue loses
-// packets, and how many segments are sent again where slow start overshoots a queue.
+// playCleanDownloads compares downloads on which only a full queue loses packets, and how many
+// segments are retransmitted where slow start overshoots a queue.
 func playCleanDownloads(t *testing.T, f *fidelity) {
 	left := len(cleanExceptions) + len(overshoots)
 	resentBy := map[string]sample{}
@@ -134,22 +134,21 @@ func playLossyDownloads(t *testing.T, f *fidelity) {
 			continue
 		}
 		var took []float64
-		// Seeds of its own, so that the rows' chances are independent.
+		// Each row has seeds of its own, so that the rows are independent.
 		for seed := uint64(i) << 32; len(took) < runs; seed++ {
 			more, _ := playDownloads(t, r, seed, min(batch, runs-len(took)))
 			took = append(took, more...)
 		}
 		f.random(downloadName(r), r.sample(t, "fct_ms"), int(r.num(t, "n")), took)
 	}
-	// What a tolerance of a row lets through must not all lean to one side.
+	// The deviations that a row's tolerance lets through must not all lean to one side.
 	require.InDelta(t, 0, f.bias(), 0.05, "the mean difference of all rows")
 }
 
-// random adds a row whose values scatter. The kernel's are the median and the 90th
-// percentile of n runs. Where a single loss decides between two outcomes, as with 70
-// packets at 1 %, the median of 40 runs is now the one and now the other. So a row
-// that is off by more than the tolerance is within the error if chance alone sets the
-// two so far apart more often than once in a thousand times.
+// random adds a row whose values scatter. The kernel's values are the median and the 90th
+// percentile of n runs. Where a single loss decides between two outcomes, as with 70 packets at 1
+// %, the median of 40 runs can be either. So a row that is off by more than the tolerance still
+// passes if chance alone puts the two so far apart more often than once in a thousand times.
 func (f *fidelity) random(name string, kernel sample, n int, took []float64) {
 	c := comparison{name: name, kernel: kernel, squall: sampleOf(took), verdict: agrees}
 	for _, q := range []struct{ share, kernel, squall, tolerance float64 }{
@@ -170,9 +169,9 @@ func (f *fidelity) random(name string, kernel sample, n int, took []float64) {
 	f.rows = append(f.rows, c)
 }
 
-// asFew is the chance that runs of one kind come to lie as unevenly about the kernel's
-// quantile as the kernel's n runs and squall's do: Fisher's exact test, on the side on
-// which they do, with the 5 % of a download without loss given away.
+// asFew returns the probability that runs of one kind lie as unevenly about the kernel's quantile
+// as the kernel's n runs and squall's do. It is Fisher's exact test on the side to which they lean,
+// allowing for the 5 % of a download without loss.
 func asFew(took []float64, share, quantile float64, n int) float64 {
 	// The quantile lies at this place of the kernel's sorted runs, or between two.
 	at := share * float64(n-1)
@@ -189,7 +188,7 @@ func asFew(took []float64, share, quantile float64, n int) float64 {
 	return min(fisher(squallAtMost, len(took), atMost, n), fisher(squallAtLeast, len(took), atLeast, n))
 }
 
-// fisher is the chance to draw k or fewer of the marked ones among m of m+n, of which
+// fisher returns the probability of drawing k or fewer of the marked ones among m of m+n, of which
 // k+j are marked.
 func fisher(k, m, j, n int) (p float64) {
 	marked := k + j
@@ -206,8 +205,8 @@ func logChoose(n, k int) float64 {
 	return a - b - c
 }
 
-// TestFisher: the lady tasting tea (Fisher 1935): 4 cups of 8 have milk first; to find
-// none of them in 4 guesses has a chance of 1 in 70, to find one or none 17 in 70.
+// TestFisher is the lady tasting tea (Fisher 1935). Of 8 cups, 4 have milk first. The probability
+// of finding none of them in 4 guesses is 1 in 70, and that of finding one or none 17 in 70.
 func TestFisher(t *testing.T) {
 	require.InDelta(t, 1.0/70, fisher(0, 4, 4, 4), 1e-12)
 	require.InDelta(t, 17.0/70, fisher(1, 4, 3, 4), 1e-12)

@@ -17,12 +17,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// bridgeError is the most that the measuring bridge added to a round trip at rest,
-// in milliseconds.
+// bridgeError is the most that the measuring bridge added to a round trip at rest, in milliseconds.
 const bridgeError = 0.6
 
-// playExchanges compares how long it takes to connect, to be refused, and to ask and
-// be answered, with requests in one or more writes.
+// playExchanges compares how long it takes to connect, to be refused, and to ask and be answered,
+// with requests in one or more writes.
 func playExchanges(t *testing.T, f *fidelity) {
 	for _, r := range measuredTable(t, measured+"exchanges.csv") {
 		kernel := r.sample(t, "ms")
@@ -67,8 +66,8 @@ func playExchanges(t *testing.T, f *fidelity) {
 			name += fmt.Sprintf(" pieces=%s nagle=%s pause=%s ms", r["pieces"], r["nagle"], r["pause_ms"])
 		}
 		squall := sampleOf(took)
-		// With Nagle's algorithm a small segment behind another one waits for a
-		// delayed acknowledgement.
+		// With Nagle's algorithm a small segment after another one waits for a delayed
+		// acknowledgement.
 		pieces := r.list(t, "pieces")
 		if r["nagle"] == "true" && len(pieces) > 1 && pieces[0] < 1448 {
 			rtts := squall.median - r.num(t, "rtt_ms")
