@@ -60,8 +60,8 @@ func TestCopiesAreCorruptToo(t *testing.T) {
 	}
 }
 
-// The fate of each packet of a flow, over links with losses and all other impairments, stays the same whatever else is built in the network
-// meanwhile, and whoever else sends over the same links.
+// The fate of each packet of a flow, over links with loss and all other impairments, stays the same
+// whatever else the network has, and whoever else sends over the same links.
 func TestFatesAreTheFlowsOwn(t *testing.T) {
 	seedsOfItsOwn(t) // with others too few packets may remain
 	bad := netem.Config{Delay: 5 * ms, Jitter: 2 * ms, Loss: netem.Bernoulli(0.3), Duplicate: 0.2, Corrupt: 0.1, Reorder: 0.1}

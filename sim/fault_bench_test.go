@@ -9,8 +9,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// BenchmarkFaults moves data through a router, over a network without faults, and, to be compared with it, over one on which each fault of a
-// link, host and router was made, but never begins, and over one on which each has begun and is over.
+// BenchmarkFaults moves data through a router: over a network without faults as the reference, over
+// one on which each fault of a link, host and router was made but never begins, and over one on
+// which each has begun and ended.
 func BenchmarkFaults(b *testing.B) {
 	for _, row := range []struct {
 		name   string
@@ -56,7 +57,7 @@ func everyFault(n *sim.Network, link *sim.Link, client, server *sim.Host, r *sim
 	}
 }
 
-// A fault that is over leaves nothing behind with which each packet would have to be compared.
+// A fault that has ended leaves nothing with which each packet would have to be compared.
 func TestFaultsThatAreOverLeaveNothing(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")

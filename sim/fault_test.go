@@ -12,7 +12,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A scene is two hosts, 10 ms apart over a router, and datagrams of 100 bytes, 128 with headers, from the first to the second.
+// A scene is two hosts, 10 ms apart over a router, and datagrams of 100 bytes, 128 with headers,
+// from the first to the second.
 type scene struct {
 	t    *testing.T
 	n    *sim.Network
@@ -29,7 +30,7 @@ func newScene(t *testing.T, n *sim.Network) *scene {
 	return s
 }
 
-// send sends a datagram every 100 ms, from half that on.
+// send sends a datagram every 100 ms, the first after 50 ms.
 func (s *scene) send(count int) {
 	s.t.Helper()
 	for range count {
@@ -45,7 +46,8 @@ func (s *scene) sendOne(length int) {
 	time.Sleep(50 * ms)
 }
 
-// receive collects the lengths of the datagrams that come to b; the function that it returns ends that.
+// receive collects the lengths of the datagrams that arrive at b. The function that it returns
+// stops it.
 func (s *scene) receive() (arrived func() []int) {
 	pc, err := s.b.ListenPacket("udp", ":9")
 	require.NoError(s.t, err)
@@ -69,8 +71,8 @@ func (s *scene) receive() (arrived func() []int) {
 	}
 }
 
-// Each fault that lasts: what of ten datagrams it is to meet, of which it meets the second to the fourth, and what it is
-// in Go and in the report.
+// Each fault that lasts. Of ten datagrams the test lets it meet the second to the fourth. A row has
+// what happens to them, and the fault in Go and in the report.
 func TestFaultsAsValues(t *testing.T) {
 	for _, row := range []struct {
 		fault   func(s *scene) *sim.Fault
@@ -152,7 +154,8 @@ func TestFaultsAsValues(t *testing.T) {
 	}
 }
 
-// A fault that overlaps with another of its kind, or with its own method, lasts as long as it says.
+// A fault that overlaps with another of its kind, or with the method that does the same, lasts for
+// its own time.
 func TestFaultsOverlap(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -261,8 +264,8 @@ func TestFaultsOverlap(t *testing.T) {
 	}
 }
 
-// Faults that are equal meet the same packets, whichever of them decides; and one that takes the place of another is measured by what
-// the link is without any.
+// Equal faults meet the same packets, whichever of them decides. A fault that takes the place of
+// another is compared with the link without any fault.
 func TestEqualImpairments(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		s := newScene(t, n)
@@ -281,7 +284,7 @@ func TestEqualImpairments(t *testing.T) {
 	})
 }
 
-// What a fault that met nothing is told to have missed.
+// The report says what a fault that met nothing has missed.
 func TestWhyAFaultNeverFired(t *testing.T) {
 	for _, row := range []struct {
 		inject func(s *scene) *sim.Fault

@@ -15,7 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Of faults of a clock that overlap, steps add up, and the last drift decides. What a drift has gained stays.
+// Of overlapping faults of a clock, steps add up, and the last drift decides. What a drift has
+// gained stays.
 func TestClockFaultsOverlap(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		h := n.Host("a")
@@ -62,7 +63,7 @@ func TestClockFaultsOverlap(t *testing.T) {
 	})
 }
 
-// Of limits that overlap the last one decides, each kind by itself, and what was before comes back.
+// Of overlapping limits of one kind the last one decides, and the limit before it comes back.
 func TestRestrictionsOverlap(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		h := n.Host("a")
@@ -111,7 +112,8 @@ func TestRestrictionsOverlap(t *testing.T) {
 	})
 }
 
-// Faults of names that overlap: what is said of one name comes before what is said of all, and the last of a kind decides.
+// Of overlapping faults of names, one for a single name comes before one for all names, and the
+// last of a kind decides.
 func TestNameFaultsOverlap(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("dns"), n.Host("client")
@@ -157,7 +159,7 @@ func TestNameFaultsOverlap(t *testing.T) {
 	})
 }
 
-// A drain that another one outlasts, and a backend that checks find dead as well.
+// A drain outlasts another one, and the checks find its backend dead as well.
 func TestBackendFaultsOverlap(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		lb, a, b := n.Router("lb"), n.Host("a"), n.Host("b")
@@ -181,7 +183,8 @@ func TestBackendFaultsOverlap(t *testing.T) {
 	})
 }
 
-// A timeout that is set is a fault, which a connection meets that is forgotten for it, and not one that had ended.
+// A timeout that is set is a fault. It meets a connection that is forgotten because of it, but not
+// one that had ended.
 func TestTimeoutsOfABoxAreFaults(t *testing.T) {
 	run := func(cfg sim.Tracking, idle time.Duration, closes bool) error {
 		return sim.Try(t, func(n *sim.Network) error {
@@ -209,8 +212,8 @@ func TestTimeoutsOfABoxAreFaults(t *testing.T) {
 	require.ErrorContains(t, run(lb, time.Hour, true), "it met no connection that was silent for so long", "it had ended")
 }
 
-// What both ends have closed is no connection that forgetting meets, though the box still remembers it. That a fault must
-// fire and did not is said once.
+// Forgetting does not meet a connection that both ends have closed, though the box still remembers
+// it. A fault that must fire and did not is reported once.
 func TestForgettingMeetsWhatIsAlive(t *testing.T) {
 	for _, fault := range []func(r *sim.Router) *sim.Fault{sim.ForgetConnections, sim.Rebind} {
 		run := func(closes bool) error {

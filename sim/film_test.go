@@ -14,15 +14,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Captures are 96 MB of a run at most: of more, the last packets keep their bytes, those that came through unchanged those of when they
-// were sent, and the oldest are kept without.
+// A run's captures take 96 MB at most. If there are more, the last packets keep their bytes; those
+// that arrived unchanged keep the bytes of when they were sent; and the oldest are kept without
+// bytes.
 func TestAFilmKeepsTheLastBytes(t *testing.T) {
 	n := &Network{log: journal{trace: new(Trace)}}
 	f := newFilm(n)
 	const size = 60000
 	way := &path{header: 20}
 	from, to := netip.MustParseAddrPort("10.0.0.1:5000"), netip.MustParseAddrPort("10.0.0.2:53")
-	// Of ten packets one is lost, one comes altered, which counts twice, and the others as they were sent.
+	// Of ten packets one is lost, one arrives altered, which counts twice, and the others arrive as
+	// they were sent.
 	const packets = 2 * mostFrameBytes / size
 	for sent := range packets {
 		pkt := &packet{proto: protoUDP, src: from, dst: to, data: make([]byte, size), size: size + 28, way: way}
@@ -53,7 +55,8 @@ func TestAFilmKeepsTheLastBytes(t *testing.T) {
 	require.Greater(t, counted, mostFrameBytes-2*(size+28), "no more is forgotten than has to be")
 }
 
-// The way of a packet that a NAT translates ends there, when it goes on as another one: it is not under way to the end of the run.
+// The path of a packet that a NAT translates ends there, since it goes on as another packet. It is
+// not shown in flight until the end of the run.
 func TestThePageOfATranslatedPacket(t *testing.T) {
 	var r artifacts.Run
 	require.NoError(t, Try(t, func(n *Network) error {
@@ -133,8 +136,8 @@ func TestThePageOfATranslatedPacket(t *testing.T) {
 	require.Regexp(t, `"from":"home","to":"server".*"packet":\d+,"before":0}`, string(trace))
 }
 
-// A late copy of what was read and acknowledged long ago is shown with the bytes that were sent: a run that is recorded uses no block of the
-// program's data again.
+// A late copy of data that was read and acknowledged long ago is shown with the bytes that were
+// sent: a run that is recorded does not reuse blocks of the program's data.
 func TestBlocksAreNotReusedWhileARunIsRecorded(t *testing.T) {
 	for _, recorded := range []bool{false, true} {
 		require.NoError(t, Try(t, func(n *Network) error {

@@ -60,7 +60,8 @@ func TestACutSegmentLosesItsFIN(t *testing.T) {
 	}
 }
 
-// A connection with the ports of one before is another one: with Connections it has a number of its own, and of its stream all bytes are counted.
+// A connection with the ports of an earlier one is another connection: with Connections it has its
+// own number, and all bytes of its stream count.
 func TestPortsThatAreUsedAgain(t *testing.T) {
 	for _, row := range []struct {
 		fault func(d *dialogue) *sim.Fault
@@ -93,8 +94,9 @@ func TestPortsThatAreUsedAgain(t *testing.T) {
 	}
 }
 
-// The first segment of the answers is lost before the fault sees it, and all bytes count still, those that come again too; of a stream that is on its
-// way when the fault begins as well, if that is not further already.
+// The first segment of the answers is lost before the fault sees it. All bytes still count,
+// including retransmitted ones, and so do those of a stream that is in flight when the fault begins
+// and has not passed the limit.
 func TestStreamsAreCountedFromTheirBeginning(t *testing.T) {
 	for _, row := range []struct {
 		begin       time.Duration
@@ -122,7 +124,8 @@ func TestStreamsAreCountedFromTheirBeginning(t *testing.T) {
 	}
 }
 
-// A sender that ends its stream exactly at the fault's limit gets no reset: its peer goes on sending.
+// A sender that ends its stream exactly at the fault's limit gets no reset: its peer goes on
+// sending.
 func TestAnEndAtTheLimitIsTheSendersOwn(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		d := newDialogue(n)
@@ -147,8 +150,8 @@ func TestAnEndAtTheLimitIsTheSendersOwn(t *testing.T) {
 	})
 }
 
-// A segment that is cut takes the line for as long as what is left of it: of 1000 bytes 100, with 52 of headers, at a millisecond for each. The SYN-ACK
-// of 60 bytes arrives at 60 ms.
+// A segment that is cut occupies the line for as long as the rest of it takes: 100 of 1000 bytes,
+// with 52 bytes of headers, at a millisecond each. The SYN-ACK of 60 bytes arrives at 60 ms.
 func TestACutSegmentIsShorter(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
@@ -187,9 +190,11 @@ func TestFaultsMeetAPacketTogether(t *testing.T) {
 	}, sim.Seed(1))
 }
 
-// Of a stream that is further already the sender hears that it was closed when that is acknowledged, and not by the acknowledgement of what came
-// before: 1000 bytes are sent at 30 ms, whose ACK comes at 50 ms, and 1000 more at 35 ms, which the fault turns into the end. That comes
-// at 45 ms, is acknowledged after the 40 ms of a delayed ACK, and the server hears of it 60 ms after it wrote.
+// If a stream has already passed the limit, the sender learns that it was closed when the end is
+// acknowledged, not by the acknowledgement of earlier data. It sends 1000 bytes at 30 ms, whose ACK
+// arrives at 50 ms, and 1000 more at 35 ms, which the fault turns into the end. The end arrives at
+// 45 ms, is acknowledged after the 40 ms of a delayed ACK, and the server learns of it 60 ms after
+// its write.
 func TestTheEndIsAcknowledgedByItself(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		d := newDialogue(n)
@@ -212,7 +217,8 @@ func TestTheEndIsAcknowledgedByItself(t *testing.T) {
 	})
 }
 
-// Who reads the end of a stream that a fault closed, and stays, is not told more by his own keep-alive probes: only what he says is answered by RST.
+// A program that reads the end of a stream that a fault closed, and keeps its connection, learns
+// nothing more from its own keep-alive probes. Only data that it sends is answered with RST.
 func TestProbesOfAClosedStreamAreNotAnswered(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		d := newDialogue(n)
@@ -263,8 +269,8 @@ func TestTheLastCutDecides(t *testing.T) {
 	}
 }
 
-// A connection that only keeps itself alive is looked at by a middlebox, on its way or at its end, that forgets it: an engine that leaves
-// keep-alive for later must not take it for one that lives.
+// A middlebox on the path or at its end sees only keep-alive of a connection, and forgets it. An
+// engine that defers keep-alive must not take the connection for alive.
 func TestLookaheadWhenIdleBehindABox(t *testing.T) {
 	for _, kind := range []string{"firewall", "balancer"} {
 		run := func(eager bool) (account string) {

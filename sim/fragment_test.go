@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// socketsBehind makes a connected socket of a and the one of b that it sends to, behind
-// a router, with the configurations of the two links.
+// socketsBehind makes a connected socket of a and the socket of b to which it sends, behind a
+// router, with the configurations of the two links.
 func socketsBehind(t *testing.T, n *sim.Network, first, second netem.Config) (net.Conn, net.PacketConn) {
 	t.Helper()
 	n.Link(n.Host("a"), n.Router("r"), first)
@@ -27,7 +27,7 @@ func socketsBehind(t *testing.T, n *sim.Network, first, second netem.Config) (ne
 	return c, pc
 }
 
-// drops are the instants at which something was dropped for a reason.
+// drops returns the instants at which something was dropped for a reason.
 func drops(n *sim.Network, note string) (at []time.Duration) {
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Dropped && e.Note == note {
@@ -37,9 +37,9 @@ func drops(n *sim.Network, note string) (at []time.Duration) {
 	return at
 }
 
-// Fragments follow each other: the second link begins with the first while the others are
-// on the first link. At a byte a millisecond and 1500 + 1500 + 68 bytes the last one leaves
-// the first link at 3068 ms, and the second behind the two others at 1500 + 3068 ms.
+// Fragments follow each other: the second link sends the first one while the others are on the
+// first link. At a byte a millisecond and 1500 + 1500 + 68 bytes, the last one leaves the first
+// link at 3068 ms, and the second link after the two others at 1500 + 3068 ms.
 func TestFragmentsArePipelined(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		slow := netem.Config{Rate: 8 * netem.Kbit}
@@ -53,8 +53,8 @@ func TestFragmentsArePipelined(t *testing.T) {
 	})
 }
 
-// A router cuts the fragments that its next link does not take, and nothing is lost or
-// changed. A link with an MTU of 576 takes 552 bytes a fragment.
+// A router fragments again the fragments that are too large for its next link, and nothing is lost
+// or changed. A link with an MTU of 576 carries 552 bytes in a fragment.
 func TestRoutersFragment(t *testing.T) {
 	for _, row := range []struct{ payload, first, second int }{
 		{540, 1, 1},
@@ -80,8 +80,8 @@ func TestRoutersFragment(t *testing.T) {
 	}
 }
 
-// All fragments must arrive. Of datagrams of five fragments on a link that loses every
-// sixth packet, one in six is spared.
+// All fragments must arrive. Of datagrams of five fragments on a link that loses every sixth
+// packet, one in six arrives.
 func TestAllFragmentsMustArrive(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.link.SetAsym(netem.Config{Loss: netem.EveryNth(6)}, netem.Config{})
@@ -89,7 +89,7 @@ func TestAllFragmentsMustArrive(t *testing.T) {
 		require.Equal(t, 10, r.drain())
 		require.EqualValues(t, 50, stats(r.n, "a", "b").Lost)
 	})
-	// By chance it is (1-p)^n.
+	// With random loss p it is (1-p)^n.
 	onRig(t, func(r *rig) {
 		r.link.SetAsym(netem.Config{Loss: netem.Bernoulli(0.1)}, netem.Config{})
 		require.NoError(t, r.atB.(*sim.UDPConn).SetReadBuffer(4<<20))
@@ -104,8 +104,8 @@ func TestAllFragmentsMustArrive(t *testing.T) {
 }
 
 // A datagram's fragments wait for the rest for 30 s from the arrival of the first. A fragment of
-// 1500 bytes takes 1.5 s, so a datagram of 20 fragments arrives, and one of 45 does not: its
-// later fragments begin anew, in vain.
+// 1500 bytes takes 1.5 s. So a datagram of 20 fragments arrives, and one of 45 does not: its later
+// fragments start a new datagram that is never complete.
 func TestFragmentsWaitFor30Seconds(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -129,8 +129,8 @@ func TestFragmentsWaitFor30Seconds(t *testing.T) {
 	})
 }
 
-// A copy of a fragment changes nothing; one that comes when its datagram is complete begins
-// another, which the rest will never join.
+// A copy of a fragment changes nothing. One that arrives when its datagram is complete starts
+// another datagram, which never gets its other fragments.
 func TestDuplicateFragments(t *testing.T) {
 	onRig(t, func(r *rig) {
 		start := r.n.Elapsed()
@@ -144,8 +144,9 @@ func TestDuplicateFragments(t *testing.T) {
 	})
 }
 
-// A bit error in any of its fragments loses the datagram: a host puts it together before it looks at the checksum, and of two copies of a fragment it
-// takes the one that comes first. So Linux 6.18 did with fragments of 3000 bytes, for IPv4 and IPv6, that were written to a tun device.
+// A bit error in any fragment loses the datagram. A host reassembles it before it looks at the
+// checksum, and of two copies of a fragment it takes the one that arrives first. Linux 6.18 did the
+// same with fragments of 3000 bytes, for IPv4 and IPv6, that were written to a tun device.
 func TestCorruptFragment(t *testing.T) {
 	for _, network := range []string{"udp4", "udp6"} {
 		for _, row := range []struct {
@@ -199,8 +200,8 @@ func TestCorruptFragment(t *testing.T) {
 	}
 }
 
-// One ICMP message for a datagram, though each of its fragments is sent back: by its first
-// (RFC 1122 section 3.2.2).
+// There is one ICMP message for a datagram, for its first fragment, though each of its fragments is
+// sent back (RFC 1122, section 3.2.2).
 func TestOneMessageForAllFragments(t *testing.T) {
 	for _, reject := range []bool{true, false} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -228,7 +229,7 @@ func TestOneMessageForAllFragments(t *testing.T) {
 	}
 }
 
-// A host that is off, or paused, and a partition, treat fragments as any packet.
+// A host that is off or paused, and a partition, treat fragments as they treat any packet.
 func TestFragmentsMeetFaults(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.b.Pause()
@@ -248,7 +249,7 @@ func TestFragmentsMeetFaults(t *testing.T) {
 	})
 }
 
-// What has come of a datagram is gone with the power of the host.
+// Fragments that have arrived are lost when the host loses its power.
 func TestPowerOffLosesFragments(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
@@ -273,8 +274,9 @@ func TestPowerOffLosesFragments(t *testing.T) {
 	})
 }
 
-// When it gives up a host tells who has sent the first fragment, if that came (RFC 792, RFC 8200 section 4.5), of which a socket of UDP does not hear: time exceeded.
-// So Linux 6.18 did.
+// When a host gives up, it sends time exceeded to the sender of the first fragment, if that one
+// arrived (RFC 792; RFC 8200, section 4.5). A UDP socket does not learn of it. Linux 6.18 did the
+// same.
 func TestAHostThatWaitsInVainTells(t *testing.T) {
 	for _, network := range []string{"udp4", "udp6"} {
 		for lost := 1; lost <= 3; lost++ {
@@ -304,7 +306,7 @@ func TestAHostThatWaitsInVainTells(t *testing.T) {
 	}
 }
 
-// Over IPv6 it is 60 s, whatever else the host waits with.
+// Over IPv6 the timeout is 60 s, whatever else the host waits with.
 func TestFragmentsOfIPv6WaitFor60Seconds(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

@@ -17,14 +17,14 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A channelLock is a lock for which goroutines wait in a way that the clock does not mind.
+// A channelLock is a lock for which goroutines wait in a way that does not stop the clock.
 type channelLock chan struct{}
 
 func (l channelLock) Lock()   { l <- struct{}{} }
 func (l channelLock) Unlock() { <-l }
 
-// What a program does that holds a mutex while it waits for the network does not depend on
-// how the runtime counts those who wait for the mutex.
+// What a program does that holds a mutex while it waits for the network does not depend on how the
+// runtime counts the goroutines that wait for the mutex.
 func TestLocksHeldAcrossTheNetwork(t *testing.T) {
 	const writers, size = 4, 200_000
 	var read sync.RWMutex
@@ -81,7 +81,7 @@ func TestLocksHeldAcrossTheNetwork(t *testing.T) {
 
 var packageLock sync.Mutex
 
-// A readerLock is held by a reader; who waits wants to write.
+// A readerLock is held by a reader, and the goroutine that waits for it wants to write.
 type readerLock struct{ *sync.RWMutex }
 
 // Timers, deadlines and synctest.Wait work while goroutines wait for a lock.
@@ -148,8 +148,8 @@ func TestALockIsSharedByTests(t *testing.T) {
 	}
 }
 
-// What stays behind of a test in which several goroutines waited at once does not hold on to
-// its network.
+// What a test leaves behind in which several goroutines waited at once does not keep its network in
+// memory.
 func TestTheNetworkOfAFrozenTestIsGarbage(t *testing.T) {
 	var network weak.Pointer[sim.Network]
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -174,7 +174,7 @@ func TestTheNetworkOfAFrozenTestIsGarbage(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 }
 
-// Whoever waits for the garbage collector goes on by himself.
+// A goroutine that waits for the garbage collector goes on without help.
 func TestCollectionsOfGarbageAreNoFreeze(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		accept(listen(t, n.Host("b"), ":7"), echo)
@@ -231,7 +231,8 @@ func (s *store) want() {
 	defer s.mu.Unlock()
 }
 
-// A lock that is never released is the failure of its test, which names who waits and who holds it.
+// A lock that is never released fails its test. The report names the goroutines that wait and the
+// one that holds the lock.
 func TestDeadlockIsReported(t *testing.T) {
 	t.Parallel()
 	out, failed := outputOf(t, "TestVictimDeadlock")
@@ -273,7 +274,8 @@ func TestVictimFrozen(t *testing.T) {
 
 func waitOutside() { <-outside }
 
-// What waits for the world outside is given up after some seconds of real time, alone.
+// A test that waits for something outside is abandoned after some seconds of real time. The other
+// tests run.
 func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
@@ -286,8 +288,8 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 	require.NotContains(t, out, "panic:")
 }
 
-// Parallel tests that share a lock do not tell whose clock must move. While the holder of the lock runs, or its clock
-// moves, the others wait for it, and their clocks stand still.
+// Parallel tests that share a lock do not show whose clock must advance. While the holder of the
+// lock runs, or its clock advances, the others wait for it, and their clocks stand still.
 func TestVictimSharedLock(t *testing.T) {
 	victim(t)
 	sim.SetForeignPatience(time.Second)
@@ -340,7 +342,7 @@ func TestLocksThatParallelTestsShare(t *testing.T) {
 	}
 }
 
-// In exact mode no clock moves for a lock that nobody in the test holds.
+// In exact mode no clock advances for a lock that nobody in the test holds.
 func TestVictimLockHeldOutside(t *testing.T) {
 	victim(t)
 	sim.SetForeignPatience(time.Second / 2)
@@ -391,7 +393,7 @@ func TestVictimTryLock(t *testing.T) {
 	}))
 }
 
-// A loop that never waits is a find of Try as well.
+// Try reports a loop that never waits, too.
 func TestTryReturnsALoopWithoutAPause(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds of real time")
@@ -415,7 +417,8 @@ func TestVictimTrySpin(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) { time.Sleep(time.Hour) })
 }
 
-// Where no bubble freezes because of its own locks the watchdog looks seldom: each look wakes a processor.
+// As long as no bubble freezes because of its own locks, the watchdog looks seldom, since each look
+// wakes a processor.
 func TestHowOftenTheWatchdogLooks(t *testing.T) {
 	want := 1 + 7 + 60 // after 1 ms; after 0.2 ms more, and always twice as long, to 12.8 ms; every 16 ms
 	if sim.Exact() {
