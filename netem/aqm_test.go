@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A world is packets sent to a pipe whose queue decides late, and their fates.
+// A world is the packets sent to a pipe whose queue decides late, and their fates.
 type world struct {
 	*netem.Pipe
 	draws  netem.Stream
@@ -24,7 +24,7 @@ func newWorld(t *testing.T, cfg netem.Config) *world {
 	return &world{Pipe: newPipe(t, cfg), draws: netem.NewStream(1), fates: map[uint64]netem.Verdict{}}
 }
 
-// send takes what is due before, and returns the packet's ticket.
+// send first takes the packets that are due before, and returns the new packet's ticket.
 func (w *world) send(pkt netem.Packet, now time.Duration) uint64 {
 	w.run(now)
 	v := w.Send(pkt, now, &w.draws)
@@ -62,7 +62,7 @@ func TestDropHead(t *testing.T) {
 		for i := range 5 {
 			w.send(netem.Packet{Size: 1250}, time.Duration(i))
 		}
-		// The first is being sent, the next two were dropped for the last two.
+		// The first packet is being sent. The next two were dropped when the last two arrived.
 		packets, bytes := w.Backlog(10)
 		require.Equal(t, []int{3, 3 * 1250}, []int{packets, bytes}, "%v", q)
 		w.run(time.Second)
@@ -75,7 +75,7 @@ func TestDropHead(t *testing.T) {
 	}
 }
 
-// While nothing is dropped a queue that decides late is one that decides at once.
+// As long as nothing is dropped, a queue that decides late behaves like one that decides at once.
 func TestRoomsServeAsTheLineDoes(t *testing.T) {
 	cfg := netem.Config{
 		Delay: 30 * ms, Jitter: 10 * ms, Loss: netem.Bernoulli(0.1), Duplicate: 0.1, Reorder: 0.1, Corrupt: 0.1, Rate: 7 * netem.Mbit,
@@ -124,8 +124,9 @@ func TestRoomsServeAsTheLineDoes(t *testing.T) {
 	}
 }
 
-// CoDel under a load of twice the rate: nothing happens for an Interval after Target is passed, then a
-// packet is dropped, and the next ones an Interval over the square root of their number apart.
+// CoDel under a load of twice the rate: nothing happens for an Interval after the wait has passed
+// Target. Then a packet is dropped, and the next ones an Interval divided by the square root of
+// their number apart.
 func TestCoDelDropsByTheSquareRoot(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.CoDel{}}) // 1500 bytes take 1 ms
 	var drops []time.Duration
@@ -147,11 +148,11 @@ func TestCoDelDropsByTheSquareRoot(t *testing.T) {
 			break
 		}
 	}
-	// At 2 packets a ms a packet has waited for 5 ms when it leaves at 10 ms; the first one is dropped
-	// more than 100 ms later.
+	// At 2 packets a millisecond, the packet that leaves at 10 ms has waited for 5 ms. The first
+	// drop comes more than 100 ms later.
 	require.InDelta(t, float64(111*ms), float64(drops[0]), float64(2*ms))
-	// The kernel computes the root by one step of Newton's from the last one, so that the first ones are
-	// 1, 0.5 and 0.5625 instead of 1, 0.7071 and 0.5774.
+	// The kernel computes the root by one step of Newton's method from the last one, so the first
+	// ones are 1, 0.5 and 0.5625 instead of 1, 0.7071 and 0.5774.
 	due, root := drops[0], 1.
 	for k := 1; k < len(drops); k++ {
 		if k > 1 {
@@ -174,8 +175,8 @@ func TestCoDelDropsByTheSquareRoot(t *testing.T) {
 	require.Equal(t, dropped, len(w.fates)-len(w.order))
 }
 
-// Against a sender that does not yield CoDel drops until no more comes than the line takes; marks
-// change nothing for one who does not listen.
+// Against a sender that does not slow down, CoDel drops until only as much arrives as the line can
+// send. Marks change nothing for a sender that ignores them.
 func TestCoDelMarksInsteadOfDropping(t *testing.T) {
 	for _, row := range []struct{ queue, ect bool }{{true, true}, {true, false}, {false, true}} {
 		for _, q := range []netem.Queue{netem.CoDel{ECN: row.queue}, netem.FQCoDel{CoDel: netem.CoDel{ECN: row.queue}}} {
@@ -199,7 +200,7 @@ func TestCoDelMarksInsteadOfDropping(t *testing.T) {
 	}
 }
 
-// A flow of few packets does not wait behind one of many, and each of many has its share.
+// A flow of few packets does not wait behind a flow of many, and each flow of many gets its share.
 func TestFQCoDelServesFlowsInTurn(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.FQCoDel{}})
 	flowOf, sparse := map[uint64]uint64{}, map[uint64]time.Duration{}
@@ -225,7 +226,8 @@ func TestFQCoDelServesFlowsInTurn(t *testing.T) {
 	}
 }
 
-// A flow that sends again soon after it has been served is not new each time: it takes its turn.
+// A flow that sends again soon after it was served does not count as new each time: it waits for
+// its turn.
 func TestFQCoDelDoesNotStarveOldFlows(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.FQCoDel{CoDel: netem.CoDel{Target: time.Second, Interval: time.Minute}}})
 	for i := range 200 {
@@ -250,7 +252,7 @@ func TestFQCoDelDoesNotStarveOldFlows(t *testing.T) {
 	require.InDelta(t, 10, served, 3, "a sixth of 60 packets")
 }
 
-// One packet that waits is no queue, however long it takes the line: nothing is dropped.
+// One packet that waits is no queue, however long the line takes for it: nothing is dropped.
 func TestCoDelDropsNothingOfOnePacket(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: netem.Mbit, Queue: netem.CoDel{}}) // 1500 bytes take 12 ms
 	for i := range 1000 {
@@ -264,7 +266,7 @@ func TestCoDelDropsNothingOfOnePacket(t *testing.T) {
 	require.Equal(t, w.order, w.order[:len(w.fates)])
 }
 
-// After a short respite CoDel drops as often as before, and does not begin at an Interval again.
+// After a short pause CoDel drops as often as before, and does not start again with an Interval.
 func TestCoDelRemembersItsRate(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.CoDel{}})
 	dropped := func() int { return len(w.fates) - len(w.order) }
@@ -306,7 +308,8 @@ func TestFQCoDelDropsFromTheFattest(t *testing.T) {
 	require.Len(t, w.fates, 104)
 }
 
-// What waits goes on waiting when the configuration changes; a queue that decides at once decides for it.
+// Waiting packets go on waiting when the configuration changes. If the new queue decides at once,
+// it decides for them.
 func TestChangeOfQueuesThatDecideLate(t *testing.T) {
 	codel := netem.Config{Rate: 12 * netem.Mbit, Queue: netem.CoDel{}}
 	for _, row := range []struct {
@@ -339,8 +342,8 @@ func TestChangeOfQueuesThatDecideLate(t *testing.T) {
 }
 
 func TestREDDropsByTheAverage(t *testing.T) {
-	// A line that is overloaded by a little: the average settles between the thresholds, where as much is
-	// dropped as is too much.
+	// A line with a slight overload: the average settles between the thresholds, where the excess
+	// is dropped.
 	q := netem.RED{Min: 15_000, Max: 45_000, Limit: 200_000, Probability: 0.5, Weight: 7}
 	for _, load := range []float64{0.5, 1.1, 1.2} {
 		p, r := newPipe(t, netem.Config{Rate: 12 * netem.Mbit, Queue: q}), netem.NewStream(1)

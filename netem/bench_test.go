@@ -16,8 +16,8 @@ var everything = netem.Config{
 	Rate: 100 * netem.Mbit, Queue: netem.DropTail{Packets: 100},
 }
 
-// The reference is the least that any link with loss does: one draw from a
-// generator of the standard library, one comparison, one addition.
+// The reference is the least that any link with loss does: one draw from a generator of the
+// standard library, one comparison, one addition.
 func BenchmarkSend(b *testing.B) {
 	b.Run("reference=PCG", func(b *testing.B) {
 		pcg := rand.NewPCG(1, 2)

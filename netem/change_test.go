@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A shaper is what Change must do once more: a line that works through the bits of its
+// A shaper does what Change must do in another way: it is a line that works through the bits of its
 // packets, in exact fractions.
 type shaper struct {
 	now  *big.Rat // in ns
@@ -34,7 +34,7 @@ func (s *shaper) until(now time.Duration) {
 	}
 }
 
-// departures are when the packets will leave.
+// departures returns when the packets will leave.
 func (s *shaper) departures() (all []time.Duration) {
 	at := new(big.Rat).Set(s.now)
 	for _, bits := range s.left {
@@ -46,8 +46,8 @@ func (s *shaper) departures() (all []time.Duration) {
 	return all
 }
 
-// A queue drains at the rate that the line has, whatever it was when the packets came, to
-// the nanosecond; and each of them takes the delay that the link has when it leaves.
+// A queue drains at the rate that the line has, to the nanosecond, whatever the rate was when the
+// packets arrived. Each packet gets the delay that the link has when the packet leaves.
 func TestChangeDrainsTheQueueAtTheNewRate(t *testing.T) {
 	for seed := range uint64(20) {
 		r, draws := netem.NewStream(seed, "pipe"), netem.NewStream(seed, "traffic")
@@ -92,8 +92,8 @@ func TestChangeDrainsTheQueueAtTheNewRate(t *testing.T) {
 	}
 }
 
-// What was decided when a packet came stays: whether it is copied, corrupt or ahead of the others,
-// and how it was drawn by how much its delay differs.
+// What was decided when a packet arrived stays: whether it is copied, corrupted or sent ahead of
+// the others, and the draw for its jitter.
 func TestChangeKeepsFates(t *testing.T) {
 	slow := netem.Config{Delay: 50 * ms, Jitter: 20 * ms, Duplicate: 0.3, Reorder: 0.3, Corrupt: 0.3, Rate: 100 * netem.Kbit}
 	fast := slow

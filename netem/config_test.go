@@ -170,7 +170,8 @@ func TestValidateAcceptsTheLimits(t *testing.T) {
 	}
 }
 
-// Each pipe of a network of thousands of hosts is checked, most of them without a queue of their own.
+// A network of thousands of hosts checks each of its pipes, most of which have no queue of their
+// own.
 func TestCheckOfAConfigurationAllocatesNothing(t *testing.T) {
 	cfg := netem.Config{Delay: 40 * time.Millisecond, Jitter: time.Millisecond, Loss: netem.Bernoulli(0.01), Rate: netem.Mbit}
 	require.Zero(t, testing.AllocsPerRun(100, func() {

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The references are the moments of iproute2's tables, computed apart from this
-// code by the formulas of its netem/normal.c, pareto.c and paretonormal.c.
+// The references are the moments of iproute2's tables, computed without this code by the formulas
+// of its netem/normal.c, pareto.c and paretonormal.c.
 func TestTableMoments(t *testing.T) {
 	for _, row := range []struct {
 		shape                         Shape
@@ -53,9 +53,8 @@ func TestTableMoments(t *testing.T) {
 	require.InDelta(t, 0.011, float64(capped)/4096, 0.0005, "mass on Pareto's cap")
 }
 
-// The tables are computed in floating point, where platforms may differ in the
-// last bit (1e-16, relative). No entry may be so near to the middle between two
-// integers that this matters.
+// The tables are computed in floating point, where platforms may differ in the last bit (1e-16,
+// relative). No entry may be so close to the middle between two integers that this matters.
 func TestTablesRoundAlikeEverywhere(t *testing.T) {
 	h := sha256.New()
 	for _, s := range []Shape{Normal, Pareto, ParetoNormal} {
@@ -120,7 +119,7 @@ func TestTableOffsetScalesWithJitter(t *testing.T) {
 	require.Equal(t, 4*time.Second-122070*time.Nanosecond, Pareto.Offset(math.MaxUint64, time.Second), "32767/8192, rounded to 1 ns")
 }
 
-// Samples through a pipe: the moments of the table, not only the table.
+// Samples through a pipe have the moments of the table.
 func TestSampledDelayMoments(t *testing.T) {
 	const n = 1_000_000
 	const delay, jitter = 100 * time.Millisecond, 10 * time.Millisecond

@@ -66,7 +66,7 @@ func ExamplePipe_Set() {
 	// 1.2s
 }
 
-// Each client has a stream of its own, below that of the clients.
+// Each client has a random stream of its own, derived from that of the clients.
 func ExampleStream() {
 	s := netem.NewStream(1, "clients")
 	first, second := s.Derive(1), s.Derive(2)

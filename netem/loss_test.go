@@ -17,7 +17,7 @@ func newPipe(t testing.TB, cfg netem.Config) *netem.Pipe {
 	return p
 }
 
-// losses sends n packets, one at a time, and says which were lost.
+// losses sends n packets, one at a time, and returns which were lost.
 func losses(t testing.TB, model netem.LossModel, n int) []bool {
 	p, r := newPipe(t, netem.Config{Loss: model}), netem.NewStream(1, "losses")
 	lost := make([]bool, n)
@@ -27,7 +27,7 @@ func losses(t testing.TB, model netem.LossModel, n int) []bool {
 	return lost
 }
 
-// lossStats are what is compared with the closed forms.
+// lossStats are the figures that are compared with the closed forms.
 type lossStats struct{ rate, lag1, burst float64 }
 
 func stats(lost []bool) lossStats {
@@ -92,8 +92,7 @@ func TestCorrelatedHasTheRightRate(t *testing.T) {
 		bursts := n * row.p * end
 		require.InDelta(t, 1/end, got.burst, 5*math.Sqrt((1-end)/(end*end)/bursts), row.reason)
 
-		// lag1 is the burst's information once more, scaled: the error of
-		// P(loss|loss) over 1-p.
+		// lag1 carries the burst's information again, scaled: the error of P(loss|loss) over 1-p.
 		require.InDelta(t, row.rho, got.lag1, 5*math.Sqrt(end*(1-end)/(n*row.p))/(1-row.p)+5*math.Sqrt(inflation/n), row.reason)
 	}
 }
@@ -131,8 +130,8 @@ func TestGilbertElliottMatchesItsStationaryLoss(t *testing.T) {
 		want := (g.R*g.LossGood + g.P*g.LossBad) / (g.P + g.R)
 		got := stats(losses(t, row.model, n))
 
-		// The two states' loss differs by LossBad-LossGood, and the state has
-		// lag-k correlation (1-P-R)^k; add the independent draw in each state.
+		// The loss of the two states differs by LossBad-LossGood, and the state has lag-k
+		// correlation (1-P-R)^k. The independent draw in each state comes on top.
 		lambda := 1 - g.P - g.R
 		spread := g.LossBad - g.LossGood
 		variance := spread*spread*bad*(1-bad)*(1+lambda)/(1-lambda) +
@@ -145,8 +144,8 @@ func TestGilbertElliottMatchesItsStationaryLoss(t *testing.T) {
 	}
 }
 
-// With P = R = 1/2 the states are independent of each other, and so must be the
-// losses: a loss says nothing about the move that follows it.
+// With P = R = 1/2 the states are independent of each other, and so must be the losses: a loss says
+// nothing about the transition after it.
 func TestGilbertElliottMovesIndependentlyOfLoss(t *testing.T) {
 	const n = 500_000
 	got := stats(losses(t, netem.GilbertElliott{P: 0.5, R: 0.5, LossBad: 0.5}, n))
@@ -154,8 +153,8 @@ func TestGilbertElliottMovesIndependentlyOfLoss(t *testing.T) {
 	require.InDelta(t, 0, got.lag1, 5/math.Sqrt(n))
 }
 
-// The move takes effect with the next packet: with P = R = 1 the chain
-// alternates, and the first packet is still in the good state.
+// A transition takes effect with the next packet: with P = R = 1 the chain alternates, and the
+// first packet is still in the good state.
 func TestGilbertElliottStartsGood(t *testing.T) {
 	require.Equal(t, []bool{false, true, false, true}, losses(t, netem.GilbertElliott{P: 1, R: 1}, 4))
 	require.Equal(t, []bool{true, false, true, false}, losses(t, netem.GilbertElliott{P: 1, R: 1, LossGood: 1, LossBad: 1e-300}, 4))

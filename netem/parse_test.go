@@ -14,7 +14,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// What tc accepts and we do not, and why.
+// Commands that tc accepts and this package refuses, and why.
 var refusedOnly = map[string]string{
 	"delay 10ms 20ms":                  "netem: Jitter: 20ms: must not be larger than Delay, 10ms",
 	"loss gemodel 100%":                "netem: Loss: GilbertElliott{P: 1, R: 0, LossGood: 0, LossBad: 1}: R: probability must be in (0,1]",
@@ -25,8 +25,8 @@ var refusedOnly = map[string]string{
 	"slot distribution normal 1ms 2ms": `netem: slot: "2ms": jitter must not be larger than the delay`,
 }
 
-// The commands of testdata/tc.txt: what tc refuses is refused, and what it accepts has the values
-// that it hands to the kernel.
+// The commands of testdata/tc.txt: what tc refuses is refused, and what tc accepts has the values
+// that it passes to the kernel.
 func TestParseReadsWhatTcReads(t *testing.T) {
 	text, err := os.ReadFile("testdata/tc.txt")
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestParseReadsWhatTcReads(t *testing.T) {
 	require.Greater(t, rows, 100)
 }
 
-// asTc is a configuration as tc would hand it to the kernel.
+// asTc returns a configuration as tc would pass it to the kernel.
 func asTc(c netem.Config) string {
 	v := map[string]int64{
 		"latency": int64(c.Delay / 64 * 64), "jitter": int64(c.Jitter / 64 * 64), // ticks of the old interface
@@ -122,7 +122,7 @@ func asTc(c netem.Config) string {
 	return strings.Join(all, " ")
 }
 
-// With 1-h of 0 % nothing is lost in the bad state either: tc's 0 is not the default.
+// With 1-h of 0 % nothing is lost in the bad state either: an explicit 0 in tc is not the default.
 func TestParseOfNoLossInTheBadState(t *testing.T) {
 	cfg, err := netem.Parse("loss gemodel 50% 50% 0%")
 	require.NoError(t, err)

@@ -10,8 +10,9 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A sender that does not slow down: PIE settles where what is left of its packets is what the line takes, and they wait for about
-// Target. So of a load of twice the rate half is dropped, of 1.25 times a fifth.
+// Against a sender that does not slow down, PIE settles where the line can send what is left of its
+// packets, and they wait for about Target. So half of a load of twice the rate is dropped, and a
+// fifth of a load of 1.25 times the rate.
 func TestPIEHoldsTheWaitAtItsTarget(t *testing.T) {
 	for _, row := range []struct {
 		load   float64 // as a multiple of the rate
@@ -46,8 +47,8 @@ func TestPIEHoldsTheWaitAtItsTarget(t *testing.T) {
 	}
 }
 
-// A burst passes: for 150 ms after idle times nothing is dropped but for want of room; then it is. What is below the
-// rate is never dropped.
+// A burst passes: for 150 ms after an idle time nothing is dropped except for lack of room. Later
+// packets are dropped. A load below the rate is never dropped.
 func TestPIEAllowsBursts(t *testing.T) {
 	p := newPipe(t, netem.Config{Rate: 10 * netem.Mbit, Queue: netem.PIE{}})
 	draws := netem.NewStream(1)
@@ -69,7 +70,8 @@ func TestPIEAllowsBursts(t *testing.T) {
 	}
 }
 
-// Who understands ECN is marked, until that does not help: then the probability comes above 0.1, and it drops.
+// Packets of a sender that understands ECN are marked until that does not help: then the
+// probability rises above 0.1, and PIE drops.
 func TestPIEMarks(t *testing.T) {
 	for _, ect := range []bool{true, false} {
 		p := newPipe(t, netem.Config{Rate: 10 * netem.Mbit, Queue: netem.PIE{ECN: true, Packets: 10_000}})
@@ -94,7 +96,8 @@ func TestPIEMarks(t *testing.T) {
 	}
 }
 
-// The victim is as likely to be any of those that wait as another: so of a burst into a queue that is too short, those that are left are spread over the burst.
+// The victim is equally likely to be any of the waiting packets. So of a burst into a queue that is
+// too short, the remaining packets are spread over the burst.
 func TestDropRandom(t *testing.T) {
 	const burst, room, rounds = 60, 20, 4000
 	left := make([]int, burst)
@@ -114,7 +117,8 @@ func TestDropRandom(t *testing.T) {
 			left[ticket-2]++
 		}
 	}
-	// The i-th, from 0, meets a draw of one in 21 with each packet that comes to a full queue, itself included.
+	// The i-th packet, from 0, faces a draw of one in 21 with each packet that arrives at a full
+	// queue, itself included.
 	for i, count := range left {
 		draws := burst - max(room, i)
 		want := rounds * math.Pow(room/(room+1.0), float64(draws))

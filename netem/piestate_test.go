@@ -7,8 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With a probability that stands at 0.1 there are at least 9 packets from one drop to the next, since 8 of them make less than
-// 0.85, and at most 85, which make 8.5; of those behind the eighth each is dropped with 0.1. So the mean is 8 + 10.
+// With a constant probability of 0.1 there are at least 9 packets from one drop to the next, since
+// 8 of them add up to less than 0.85, and at most 85, which add up to 8.5. Each packet after the
+// eighth is dropped with 0.1. So the mean is 8 + 10.
 func TestPIESpacesItsDrops(t *testing.T) {
 	q := PIE{}
 	c := &Config{Rate: Mbit, Queue: q}
@@ -41,9 +42,10 @@ func TestPIESpacesItsDrops(t *testing.T) {
 	}
 }
 
-// A step of an Update by hand (RFC 8033 section 4.2): at a probability of 0.2 and a wait of 35 ms, 10 ms more than before, it grows by
-// 0.125 * 0.020 + 1.25 * 0.010 = 0.015; at less than 0.1 by half of that, at less than 0.01 by an eighth; by 0.02 at most from 0.1
-// on, and by 0.02 more where the wait is above 250 ms. Of what is left when nothing waits a sixty-fourth goes.
+// A step of an Update by hand (RFC 8033, section 4.2). At a probability of 0.2 and a wait of 35 ms,
+// 10 ms more than before, it grows by 0.125 * 0.020 + 1.25 * 0.010 = 0.015. Below 0.1 it grows by
+// half of that, below 0.01 by an eighth. From 0.1 on it grows by 0.02 at most, and by 0.02 more if
+// the wait is above 250 ms. When nothing waits it loses a sixty-fourth of what is left.
 func TestPIEUpdates(t *testing.T) {
 	const ms = time.Millisecond
 	q := PIE{}.defaults()

@@ -13,7 +13,7 @@ import (
 
 const ms = time.Millisecond
 
-// A fate is a verdict that may be kept: its copy, if it has one, is in fields.
+// A fate is a verdict that the test can keep: its copy, if it has one, is in fields.
 type fate struct {
 	netem.Verdict
 	Dup, DupCorrupt bool
@@ -91,8 +91,8 @@ func TestLostPacketsTakeNoRate(t *testing.T) {
 	require.Equal(t, netem.Verdict{Departure: 2 * ms, At: 2 * ms}, p.Send(netem.Packet{Size: 1250}, 0, &r), "and there is room")
 }
 
-// Two packets spaced d apart whose delays are uniform within +-s change places
-// with probability (1-d/2s)^2/2 for d <= 2s.
+// Two packets spaced d apart whose delays are uniform within +-s change places with probability
+// (1-d/2s)^2/2 for d <= 2s.
 func TestJitterSwapProbability(t *testing.T) {
 	const n = 500_000
 	const s = 10 * ms
@@ -163,7 +163,7 @@ func TestKeepOrderNeverReorders(t *testing.T) {
 	var latest time.Duration
 	waits := 0
 	for i := range kept {
-		// The packet waits for the latest before it and for nothing else.
+		// The packet waits for the latest one before it and for nothing else.
 		require.Equal(t, max(free[i], latest), kept[i], "packet %d", i)
 		if kept[i] > free[i] {
 			waits++
@@ -269,7 +269,7 @@ func TestConservation(t *testing.T) {
 	require.Zero(t, bytes)
 }
 
-// Changing one impairment leaves the draws of all others alone.
+// A change of one impairment does not change the draws of the others.
 func TestDrawsAreIndependent(t *testing.T) {
 	base := netem.Config{
 		Delay: 50 * ms, Jitter: 20 * ms, Loss: netem.GilbertElliott{P: 0.05, R: 0.3, LossBad: 0.8},
@@ -344,8 +344,8 @@ func TestDrawsAreIndependent(t *testing.T) {
 	}
 }
 
-// No two impairments look at the same number: with every probability at one
-// half, all combinations of fates are equally frequent.
+// No two impairments use the same random number: with every probability at one half, all
+// combinations of fates are equally frequent.
 func TestImpairmentsAreUnrelated(t *testing.T) {
 	const n = 400_000
 	p, r := newPipe(t, netem.Config{
@@ -435,8 +435,7 @@ func TestShorterDelayOvertakesUnlessOrderIsKept(t *testing.T) {
 	}
 }
 
-// P = 1 and a tiny R: the chain is bad from the second packet on, practically
-// for ever.
+// With P = 1 and a tiny R the chain is bad from the second packet on, practically forever.
 func TestSetCarriesTheBurst(t *testing.T) {
 	stuck := netem.GilbertElliott{P: 1, R: 1e-15}
 	for _, row := range []struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// What a packet of 1,500 bytes takes each way, by hand: the bits over the rate, and the
+// The time that a packet of 1,500 bytes takes each way, by hand: the bits over the rate, plus the
 // delay.
 func TestPresets(t *testing.T) {
 	us := time.Microsecond

@@ -15,8 +15,8 @@ func exponential(s *netem.Stream) float64 {
 	return -math.Log(float64(s.Uint64()>>11+1) / (1 << 53))
 }
 
-// A pipe fed by a Poisson process is the queue of the textbooks. Packets of one
-// size make it M/D/1, whose mean wait is rho/(2 mu (1-rho)).
+// A pipe fed by a Poisson process is the queue of the textbooks. With packets of one size it is
+// M/D/1, whose mean wait is rho/(2 mu (1-rho)).
 func TestPoissonTrafficWaitsAsInMD1(t *testing.T) {
 	const n = 1_000_000
 	const service = 1.2e6 // ns: 1500 bytes at 10 Mbit/s
@@ -34,8 +34,8 @@ func TestPoissonTrafficWaitsAsInMD1(t *testing.T) {
 	}
 }
 
-// With exponential sizes and room for K packets, the one in service included, it
-// is M/M/1/K, which loses (1-rho) rho^K / (1-rho^(K+1)).
+// With exponential sizes and room for K packets, including the one in service, it is M/M/1/K, which
+// loses (1-rho) rho^K / (1-rho^(K+1)).
 func TestPoissonTrafficIsLostAsInMM1K(t *testing.T) {
 	const n = 1_000_000
 	const meanSize = 1000.0

@@ -51,8 +51,8 @@ func TestSerialisationTime(t *testing.T) {
 	}
 }
 
-// Packet k sent back to back departs after exactly the bits of k packets,
-// rounded up once, however many roundings there could have been.
+// Packet k of a back-to-back sequence departs after exactly the bits of k packets, rounded up once
+// and not once for each packet.
 func TestBackToBackHasNoDrift(t *testing.T) {
 	for _, rate := range []netem.BitRate{3, 7 * netem.Mbit, 999_999_937, 100 * netem.Gbit, 1<<40 + 1} {
 		p, r := newPipe(t, netem.Config{Rate: rate}), netem.NewStream(1)
@@ -68,8 +68,8 @@ func TestBackToBackHasNoDrift(t *testing.T) {
 	}
 }
 
-// 8 bits at 3 Gbit/s take 2.67 ns: at 2 ns the line is still busy for a
-// fraction of one, and that fraction is not given away.
+// 8 bits at 3 Gbit/s take 2.67 ns: at 2 ns the line is still busy for a fraction of a nanosecond,
+// and that fraction is not lost.
 func TestFractionOfNanosecondIsKept(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Rate: 3 * netem.Gbit}), netem.NewStream(1)
 	require.Equal(t, time.Duration(3), p.Send(netem.Packet{Size: 1}, 0, &r).Departure)
@@ -88,8 +88,8 @@ func TestOverloadForAgesDoesNotOverflow(t *testing.T) {
 	}
 }
 
-// model is the pipe's line and queue once more, written for obviousness: exact
-// fractions, and a list instead of a ring.
+// model is the pipe's line and queue again, written to be obvious: with exact fractions, and a list
+// instead of a ring.
 type model struct {
 	free *big.Rat // in ns
 	all  []modelPacket
@@ -138,8 +138,8 @@ func ceil(x *big.Rat) time.Duration {
 	return time.Duration(q.Int64())
 }
 
-// Departures and occupancy equal those of exact arithmetic, to the nanosecond
-// and the byte, for random traffic, also across changes of rate and queue.
+// For random traffic, departures and occupancy equal those of exact arithmetic, to the nanosecond
+// and the byte, also across changes of rate and queue.
 func TestLineAndQueueMatchExactArithmetic(t *testing.T) {
 	for seed := range uint64(20) {
 		r, draws := netem.NewStream(seed, "pipe"), netem.NewStream(seed, "traffic")

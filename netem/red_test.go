@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With an average that stands still at half way the packets from one drop to the next are uniform on
-// 1 to 2/P, of which the mean is 1/P + 1/2.
+// With a constant average halfway between the thresholds, the number of packets from one drop to
+// the next is uniform on 1 to 2/P, whose mean is 1/P + 1/2.
 func TestREDSpacesItsDrops(t *testing.T) {
 	q := RED{Min: 1000, Max: 3000, Limit: 10_000, Probability: 0.1, Weight: 32}
 	c := &Config{Rate: Mbit, Queue: q}
@@ -30,7 +30,7 @@ func TestREDSpacesItsDrops(t *testing.T) {
 	}
 	require.Equal(t, []float64{1, 20}, []float64{least, most})
 	require.InEpsilon(t, 10.5, sum/float64(len(gaps)-1), 0.02)
-	// So are those up to the first drop, behind the one that begins the count.
+	// The same holds for the packets up to the first drop, after the one that begins the count.
 	first := 0
 	for range 2000 {
 		s := redState{average: 2000 << 32}

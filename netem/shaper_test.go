@@ -74,7 +74,8 @@ func TestTokenBucket(t *testing.T) {
 	}
 }
 
-// In any time t no more than Burst + Rate*t passes, and when packets wait no token is wasted: exact arithmetic.
+// In any time t at most Burst + Rate*t passes, and no token is wasted while packets wait. The
+// reference uses exact arithmetic.
 func TestTokenBucketMatchesExactArithmetic(t *testing.T) {
 	for seed := range uint64(20) {
 		draws := netem.NewStream(seed, "bucket")
@@ -129,14 +130,15 @@ func TestProfile(t *testing.T) {
 		{"the profile repeats", step, []int{1000}, []time.Duration{time.Hour}, []time.Duration{time.Hour + ms}},
 		{"a packet of many rounds", netem.Profile{{Lasts: ms, From: 8 * netem.Kbit, To: 8 * netem.Kbit}, {Lasts: ms}},
 			[]int{1500}, []time.Duration{0}, []time.Duration{2999 * ms}},
-		// 256 steps of 100 ms; the first k send 0.8 k^2 bits, 122 of them 11,907.2, and the next sends 1,960 a second.
+		// 256 steps of 100 ms. The first k send 0.8 k^2 bits, so 122 of them send 11,907.2, and the
+		// next step sends 1,960 a second.
 		{"a slope", netem.Profile{{Lasts: 25600 * ms, From: 0, To: 512 * 8}}, []int{1500}, []time.Duration{0}, []time.Duration{12_247_346_939}},
 	} {
 		require.Equal(t, row.want, departures(t, netem.Config{Delay: ms, Shaper: row.profile}, row.sizes, row.times), row.reason)
 	}
 }
 
-// What a line of constant rate does, a profile of that rate does, however it is cut.
+// A profile of a constant rate behaves like a line of that rate, however it is divided.
 func TestProfileOfOneRateIsThatRate(t *testing.T) {
 	for seed := range uint64(20) {
 		draws := netem.NewStream(seed, "profile")
@@ -182,8 +184,8 @@ func TestSine(t *testing.T) {
 	require.InDelta(t, float64(10*time.Second), float64(last), float64(time.Microsecond))
 }
 
-// mahimahi as it is written (src/frontend/link_queue.cc): opportunities are taken one after another, by
-// what is in the queue at that time.
+// mahimahi's algorithm as written (src/frontend/link_queue.cc): opportunities are taken one after
+// another, by what is in the queue at that time.
 func mahimahi(trace []time.Duration, sizes []int, times []time.Duration) []time.Duration {
 	out := make([]time.Duration, len(sizes))
 	var base time.Duration
@@ -307,14 +309,15 @@ func slicesOf(n, v int) []int {
 	return all
 }
 
-// The link holds no more than the limit, waiting or under way, and one that has arrived makes room.
+// The link holds no more packets than the limit, waiting or in flight, and one that has arrived
+// makes room.
 func TestLimitBoundsWhatTheDelayHolds(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 10 * ms, Limit: 2, Duplicate: 1}), netem.NewStream(1)
 	require.Len(t, p.Send(netem.Packet{Size: 100}, 0, &r).Copies, 1, "the copy takes room too")
 	require.Equal(t, netem.Verdict{Reason: netem.DropLimit}, p.Send(netem.Packet{Size: 100}, 10*ms-1, &r))
 	require.False(t, p.Send(netem.Packet{Size: 100}, 10*ms, &r).Dropped())
 
-	// What is moved is held until it arrives, and no longer.
+	// A packet that is moved is held until it arrives, and no longer.
 	slow := netem.Config{Delay: ms, Limit: 3, Rate: netem.Mbit}
 	fast := slow
 	fast.Rate = 10 * netem.Mbit
@@ -330,7 +333,7 @@ func TestLimitBoundsWhatTheDelayHolds(t *testing.T) {
 	require.Equal(t, netem.Delivered, p.Send(netem.Packet{Size: 1250}, 6500*time.Microsecond, &r).Reason)
 }
 
-// A late copy is late, keeps nobody waiting, and each copy has draws of its own.
+// A late copy arrives late, delays no other packet, and each copy has draws of its own.
 func TestCopies(t *testing.T) {
 	p, r := newPipe(t, netem.Config{
 		Delay: 100 * ms, Jitter: 50 * ms, KeepOrder: true, Duplicate: 1, Corrupt: 0.5, Copies: netem.Copies{Number: 3, Delay: time.Hour},
@@ -358,7 +361,8 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// A shaper and slots that are set again unchanged go on; with others what waits begins anew.
+// A shaper and slots that are set again unchanged continue. With others, the waiting packets begin
+// anew.
 func TestChangeOfShapers(t *testing.T) {
 	bucket := netem.TokenBucket{Rate: 8 * netem.Mbit, Burst: 1500}
 	us := time.Microsecond

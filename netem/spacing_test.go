@@ -10,7 +10,8 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// Packets that are handed over together leave and arrive as they would one by one, and leave the pipe as they would, or nothing has happened.
+// Packets that are handed over together leave and arrive as they would one by one, and leave the
+// pipe in the same state. Otherwise nothing has happened.
 func TestPassSpacedIsSend(t *testing.T) {
 	taken := 0
 	for seed := range uint64(300) {
@@ -76,7 +77,7 @@ func TestPassSpacedIsSend(t *testing.T) {
 	require.Greater(t, taken, 3000)
 }
 
-// Nothing is taken together to which more happens than that it waits for the line.
+// Packets are not taken together if anything but waiting for the line happens to them.
 func TestPassSpacedRefusesWhatMayDiffer(t *testing.T) {
 	for _, row := range []struct {
 		cfg  netem.Config

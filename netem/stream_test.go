@@ -13,9 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A seed in a bug report must mean the same in every release and on every
-// platform, so these numbers never change. They were computed by a second
-// implementation, in Python.
+// A seed in a bug report must mean the same in every release and on every platform, so these
+// numbers never change. A second implementation, in Python, computed them.
 func TestStreamGolden(t *testing.T) {
 	first := func(s Stream) [3]uint64 { return [3]uint64{s.Uint64(), s.Uint64(), s.Uint64()} }
 
@@ -72,8 +71,7 @@ func TestStreamPathsDiffer(t *testing.T) {
 	}
 }
 
-// Two sequences that have nothing to do with each other agree in half of the
-// bits, at each of the 64 places.
+// Two unrelated sequences agree in half of the bits, at each of the 64 places.
 func TestStreamsAndLanesAreUnrelated(t *testing.T) {
 	const n = 100_000
 	parent := NewStream(3, "unrelated")
@@ -144,7 +142,7 @@ func TestThresholdIsExact(t *testing.T) {
 	require.True(t, d.happens(laneLoss, u+1))
 }
 
-// Every verdict of a long run with everything switched on, on every platform.
+// The verdicts of a long run with everything switched on are the same on every platform.
 func TestSendGolden(t *testing.T) {
 	h := sha256.New()
 	for _, shape := range []Distribution{nil, Normal, Pareto, ParetoNormal} {

@@ -27,7 +27,7 @@ func TestReadTable(t *testing.T) {
 	}
 }
 
-// Delays that were measured come again: with their mean, deviation and extremes.
+// Measured delays come out again with their mean, deviation and extremes.
 func TestMeasured(t *testing.T) {
 	var measured []time.Duration
 	for i := range 1000 {

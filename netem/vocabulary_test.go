@@ -17,7 +17,8 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A sample is what a test of the vocabulary looks at: the fates of many packets, a millisecond apart.
+// A sample is what a test of the vocabulary examines: the fates of many packets, a millisecond
+// apart.
 type sample struct {
 	lost, dup, reordered, corrupt, marked []bool
 	delay                                 []float64 // of those that were not lost, in units of Jitter, from Delay on
@@ -53,7 +54,7 @@ func share(events []bool) float64 {
 	return float64(k) / float64(len(events))
 }
 
-// alike is the correlation of two events in a row.
+// alike returns the correlation of two events in a row.
 func alike(events []bool) float64 {
 	values := make([]float64, len(events))
 	for i, e := range events {
@@ -83,7 +84,7 @@ func autocorrelation(values []float64) float64 {
 	return sum / float64(len(values)-1) / (deviation * deviation)
 }
 
-// bursts is the mean number of losses in a row.
+// bursts returns the mean number of losses in a row.
 func bursts(lost []bool) float64 {
 	losses, runs := 0, 0
 	for i, l := range lost {
@@ -97,7 +98,7 @@ func bursts(lost []bool) float64 {
 	return float64(losses) / float64(max(1, runs))
 }
 
-// packets is how many a test takes.
+// packets returns how many packets a test takes.
 func packets(few int) int {
 	if os.Getenv("NETEM_LONG") != "" {
 		return 1_000_000
@@ -105,9 +106,9 @@ func packets(few int) int {
 	return few
 }
 
-// Every word of the configuration that is random, against what probability theory says of it or, for
-// tc's tables, what was published of them. Tolerances are 5 standard errors, which each row says for
-// one packet: those of 20,000 packets, or with NETEM_LONG=1 of 1,000,000.
+// Each random word of the configuration is compared with probability theory or, for tc's tables,
+// with what was published about them. Tolerances are 5 standard errors, which each row gives for
+// one packet: those of 20,000 packets, or of 1,000,000 with NETEM_LONG=1.
 func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 	n := packets(20_000)
 	const delay, jitter = 500 * ms, 20 * ms
@@ -217,11 +218,12 @@ func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 		{"correlated corruption", netem.Config{Corrupt: 0.02, Correlation: netem.Correlation{Corrupt: 0.9}}, func(s *sample) float64 { return share(s.corrupt) }, 0.02, chain(0.02, 0.9)},
 		{"correlated corruption, correlation", netem.Config{Corrupt: 0.02, Correlation: netem.Correlation{Corrupt: 0.9}}, func(s *sample) float64 { return alike(s.corrupt) }, 0.9, 4},
 
-		// What fits a delay of 100 ms, of a packet a millisecond.
+		// As many packets as fit a delay of 100 ms at one a millisecond.
 		{"a limit", netem.Config{Delay: 100 * ms, Limit: 20}, lost, 0.8, 0.05},
 
-		// A slot x after the packet that opens it, 2 to 4 ms, which those after 1 and 2 ms wait for too, and in half of all cases one after 3 ms: they
-		// wait E(x + x-1 + x-2) = 6 ms and 1/4 ms in all, and are 3.5.
+		// A slot comes x after the packet that opens it, 2 to 4 ms. The packets after 1 and 2 ms
+		// wait for it too, and in half of all cases so does one after 3 ms. They wait E(x + x-1 +
+		// x-2) = 6 ms and 1/4 ms in all, and they are 3.5 packets.
 		{"slots, mean wait", netem.Config{Slots: netem.Slots{Min: 2 * ms, Max: 4 * ms}}, mean, 6.25 / 3.5 * float64(ms), 1.1 * float64(ms)},
 	}
 	var all []netem.Config
@@ -233,7 +235,7 @@ func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 	requireEachRandomWord(t, all)
 }
 
-// What is random and has no row, and the tests that compare it with what it should be.
+// Random fields without a row, and the tests that compare them with what they should be.
 var comparedElsewhere = map[string]string{
 	"biasedCorrelated":   "TestBiasedCorrelatedLosesAsTcDoes",
 	"Correlation.Biased": "TestBiasedCorrelatedLosesAsTcDoes",
@@ -243,11 +245,11 @@ var comparedElsewhere = map[string]string{
 	"DropRandom":         "TestDropRandom",
 }
 
-// Fields that draw nothing. Of Queue the types that do are in comparedElsewhere.
+// Fields that draw nothing. The types of Queue that do draw are in comparedElsewhere.
 var drawsNothing = []string{"Delay", "Rate", "Framing", "Shaper", "Queue", "MTU"}
 
-// requireEachRandomWord looks for what is random in the package and has no row: fields of the configuration and of Correlation, models of
-// loss, shapes of jitter, and the queues that draw.
+// requireEachRandomWord looks for random parts of the package without a row: fields of the
+// configuration and of Correlation, models of loss, shapes of jitter, and the queues that draw.
 func requireEachRandomWord(t *testing.T, rows []netem.Config) {
 	has := map[string]bool{}
 	for _, name := range drawsNothing {
@@ -297,7 +299,8 @@ func fieldsThatAreSet(v reflect.Value, prefix string, has map[string]bool) {
 	}
 }
 
-// declared are the types of the package that lose packets or offset their delays, and its tests.
+// declared returns the types of the package that lose packets or offset their delays, and its
+// tests.
 func declared(t *testing.T) (types, tests []string) {
 	names, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -336,8 +339,8 @@ func TestCorrelationBeginsAtTheRate(t *testing.T) {
 	}
 }
 
-// tc's correlated generator, as measured of the kernel's formula with 20,000,000 packets: what it was
-// asked for and what it does.
+// tc's correlated generator, as measured from the kernel's formula with 20,000,000 packets: the
+// correlation that was asked for and the one that results.
 func TestBiasedCorrelatedLosesAsTcDoes(t *testing.T) {
 	n := packets(50_000)
 	for _, row := range []struct{ p, rho, rate, burst float64 }{
@@ -371,8 +374,8 @@ func TestBiasedCorrelatedLosesAsTcDoes(t *testing.T) {
 	}
 }
 
-// tc's manual promises correlated jitter. Its kernel takes the correlated number modulo the range
-// in nanoseconds, or the size of the table, and so keeps of it what is as good as random.
+// tc's manual promises correlated jitter. The kernel takes the correlated number modulo the range
+// in nanoseconds, or the size of the table, and what is left of it is as good as random.
 func TestBiasedJitterIsHardlyCorrelated(t *testing.T) {
 	const n = 100_000
 	for _, shape := range []netem.Distribution{nil, netem.Normal, netem.Table{-8192, 8192}} {
@@ -385,7 +388,7 @@ func TestBiasedJitterIsHardlyCorrelated(t *testing.T) {
 		require.InEpsilon(t, want, got, 0.02, "%v", shape)
 	}
 
-	// With a jitter of more than 2.1 s nothing is cut off, and the correlation shows; the deviation
+	// With a jitter of more than 2.1 s nothing is cut off, and the correlation shows. The deviation
 	// is that of a moving average.
 	s := draw(t, netem.Config{Delay: time.Hour, Jitter: 2147483648, Correlation: netem.Correlation{Jitter: 0.75, Biased: true}}, n)
 	require.InDelta(t, 0.75, autocorrelation(s.delay), 0.02)

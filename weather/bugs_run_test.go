@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/weather"
 )
 
-// Twenty planted bugs, the second half of which needs two or three faults together.
+// Twenty planted bugs. The second ten need two or three faults together.
 var bugs = []struct {
 	name   string
 	f      weather.Func
@@ -43,11 +43,13 @@ var bugs = []struct {
 	{"decides alone", decidesAlone, "a", 2, 5, "5.4s 700ms partition b a, 4s 710ms power-off coordinator", false},
 }
 
-// inBugs are the storms that look for them.
+// inBugs is the configuration of the storms that look for them.
 var inBugs = weather.Config{Storms: 1000, For: 20 * time.Second, Faults: 5, Recovery: 30 * time.Second}
 
-// Each bug is found, and of the storm is left what the bug needs: without any of its faults, the rest does not bring it out. It is the same each time.
-// SQUALL_BUGS=1 draws all storms from seed 1 on; otherwise only that of the seed is, and of some bugs none.
+// Each bug is found, and the reduced storm has only what the bug needs: without any one of its
+// faults the bug does not show. The result is the same each time. With SQUALL_BUGS=1 the test draws
+// all storms from seed 1 on. Otherwise it draws only the storm of the seed that finds the bug, and
+// skips some bugs.
 func TestPlantedBugs(t *testing.T) {
 	for _, b := range bugs {
 		t.Run(strings.ReplaceAll(b.name, " ", "_"), func(t *testing.T) {

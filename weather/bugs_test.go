@@ -16,12 +16,13 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What the planted bugs are made of: servers that answer lines, whose memory is made anew by each start of their process, clients that
-// ask, and facts that several goroutines know.
+// The parts of the planted bugs: servers that answer lines and lose their memory whenever their
+// process starts, clients that ask, and facts that several goroutines know.
 
 const port = ":7"
 
-// serve has a host answer lines over TCP. start is called when its process starts, and returns what answers; an answer that is empty is not sent.
+// serve makes a host answer lines over TCP. start is called when its process starts, and returns
+// the function that answers. An empty answer is not sent.
 func serve(h *sim.Host, start func() func(line string) string) {
 	h.Run("server", func(ctx context.Context, h *sim.Host) error {
 		answer := start()
@@ -47,7 +48,8 @@ func serve(h *sim.Host, start func() func(line string) string) {
 	})
 }
 
-// alone is for answers that remember something: each connection has a goroutine of its own.
+// alone serializes a function of answers that remembers something: each connection has its own
+// goroutine.
 func alone(answer func(line string) string) func(line string) string {
 	var mu sync.Mutex
 	return func(line string) string {
@@ -57,7 +59,7 @@ func alone(answer func(line string) string) func(line string) string {
 	}
 }
 
-// ask asks a server in a connection of its own, and waits so long for the answer.
+// ask asks a server on a connection of its own, and waits for the answer up to a timeout.
 func ask(h *sim.Host, server, question string, patience time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -77,7 +79,7 @@ func ask(h *sim.Host, server, question string, patience time.Duration) (string, 
 	return strings.TrimSpace(line), err
 }
 
-// listen has a host take datagrams.
+// listen makes a host receive datagrams.
 func listen(h *sim.Host, take func(text string)) {
 	h.Run("receiver", func(ctx context.Context, h *sim.Host) error {
 		c, err := h.ListenPacket("udp", port)
@@ -106,7 +108,7 @@ func send(h *sim.Host, to, text string) {
 	}
 }
 
-// Facts are numbers that the program and its judge know.
+// Facts are numbers that both the program and its judge know.
 type facts struct {
 	mu sync.Mutex
 	of map[string]int
@@ -124,7 +126,7 @@ func (f *facts) add(name string, by int) int {
 
 func (f *facts) get(name string) int { return f.add(name, 0) }
 
-// most says that no fact whose name begins so is over a number.
+// most demands that no fact whose name has a prefix exceeds a number.
 func (f *facts) most(prefix string, limit int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,7 +138,7 @@ func (f *facts) most(prefix string, limit int) error {
 	return nil
 }
 
-// star links hosts to the first of them, by 10 ms each way.
+// star links hosts to the first of them, with 10 ms each way.
 func star(n *sim.Network, names ...string) []*sim.Host {
 	var all []*sim.Host
 	for i, name := range names {
@@ -148,7 +150,7 @@ func star(n *sim.Network, names ...string) []*sim.Host {
 	return all
 }
 
-// every calls f at an interval, so many times, with the number from 1.
+// every calls f a number of times at an interval, with the number of the call from 1.
 func every(interval time.Duration, times int, f func(i int)) {
 	for i := range times {
 		time.Sleep(interval)

@@ -6,7 +6,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Find is what a search comes to.
+// A Find is the result of a search.
 type Find struct {
 	Seed  uint64
 	Of    int    // faults that were drawn
@@ -17,7 +17,7 @@ type Find struct {
 	Told  []string
 }
 
-// Search is what Test does, without failing t. It returns nil if no storm fails.
+// Search does what Test does, without failing t. It returns nil if no storm fails.
 func Search(t *testing.T, c Config, f Func, seeds ...uint64) *Find {
 	c = c.complete()
 	for seed := range uint64(c.Storms) {
@@ -43,7 +43,7 @@ func Search(t *testing.T, c Config, f Func, seeds ...uint64) *Find {
 	return nil
 }
 
-// Draw is the storm of a seed over a network.
+// Draw returns the storm of a seed over a network.
 func Draw(c Config, seed uint64, n *sim.Network) string { return line(c.complete().draw(seed, n)) }
 
 // What files are.

@@ -16,7 +16,8 @@ import (
 
 // Ten programs with a bug that needs two or three faults together.
 
-// The server knows again what it has done, in memory: an answer that is lost and a restart before the question is asked again.
+// The server recognizes repeated questions, but remembers them in memory only. An answer is lost,
+// and the server restarts before the question is asked again.
 func forgetsWhatItHasDone(t testing.TB, n *sim.Network, s *weather.Storm) {
 	bank, shop := n.Host("bank"), n.Host("shop")
 	n.Link(bank, shop, netem.Config{Delay: 250 * time.Millisecond})
@@ -44,7 +45,7 @@ func forgetsWhatItHasDone(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// Two replicas have what was stored, in memory: both lose it.
+// Two replicas keep what was stored in memory, and both lose it.
 func keepsTwoCopies(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "client", "left", "right")
 	for _, replica := range h[1:] {
@@ -74,7 +75,7 @@ func keepsTwoCopies(t testing.TB, n *sim.Network, s *weather.Storm) {
 	t.Error("no replica has it any more")
 }
 
-// A question is asked of two servers, one after the other, and then the answer is made up.
+// The client asks two servers, one after the other, and then invents the answer.
 func makesItUp(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "client", "first", "second")
 	for _, server := range h[1:] {
@@ -118,7 +119,7 @@ func losesAllThree(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A standby takes over when neither the leader nor the witness says that the leader lives.
+// A standby takes over when neither the leader nor the witness reports that the leader is alive.
 func splitsItsBrain(t testing.TB, n *sim.Network, s *weather.Storm) {
 	leader, standby, witness := n.Host("leader"), n.Host("standby"), n.Host("witness")
 	for _, pair := range [][2]*sim.Host{{leader, standby}, {leader, witness}, {witness, standby}} {
@@ -146,7 +147,8 @@ func splitsItsBrain(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A value counts as written when two of three replicas have it, and two are read: but one may have missed it, and one may have forgotten it.
+// A value counts as written when two of three replicas have it, and two are read. But one may have
+// missed it, and one may have forgotten it.
 func losesItsQuorum(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "client", "a", "b", "c")
 	for _, replica := range h[1:] {
@@ -184,7 +186,8 @@ func losesItsQuorum(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A setting is asked for at two times, an hour of its life apart, and without it the default is taken.
+// A setting is requested at two times, an hour of its lifetime apart. Without it the default
+// applies.
 func takesTheDefault(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "app", "settings", "copy")
 	for _, server := range h[1:] {
@@ -205,7 +208,7 @@ func takesTheDefault(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// An alert goes by two ways, and both are silent while the fire lasts.
+// An alert goes over two paths, and both are down while the fire lasts.
 func raisesNoAlarm(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "house", "phone", "siren")
 	var f facts
@@ -225,7 +228,8 @@ func raisesNoAlarm(t testing.TB, n *sim.Network, s *weather.Storm) {
 	}
 }
 
-// A queue has in memory what it hands out, and puts it back when the worker is gone: it has gone itself.
+// A queue keeps in memory what it has handed out, and puts it back when the worker is gone. But the
+// queue itself has restarted.
 func losesWhatIsHandedOut(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "queue", "worker")
 	var disk facts // of the queue: what is neither handed out nor done
@@ -282,7 +286,8 @@ func losesWhatIsHandedOut(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// Two participants have agreed; one of them decides alone when it can reach neither the coordinator nor the other.
+// Two participants have agreed. One of them decides alone when it can reach neither the coordinator
+// nor the other.
 func decidesAlone(t testing.TB, n *sim.Network, s *weather.Storm) {
 	coordinator, a, b := n.Host("coordinator"), n.Host("a"), n.Host("b")
 	for _, pair := range [][2]*sim.Host{{coordinator, a}, {coordinator, b}, {a, b}} {

@@ -17,7 +17,7 @@ import (
 
 // Ten programs with a bug that one fault brings out.
 
-// A client that gets no answer asks again, and the server does it again.
+// A client that gets no answer asks again, and the server does the work again.
 func paysTwice(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "bank", "shop")
 	var f facts
@@ -39,7 +39,7 @@ func paysTwice(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A client reads without a deadline, and the server is gone without a word.
+// A client reads without a deadline, and the server disappears without a word.
 func waitsForEver(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "server", "client")
 	ticks := func(c io.Writer) error {
@@ -90,7 +90,7 @@ func waitsForEver(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A server has in memory what it has acknowledged.
+// A server keeps in memory what it has acknowledged.
 func forgets(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "store", "client")
 	serve(h[0], func() func(string) string {
@@ -117,7 +117,7 @@ func forgets(t testing.TB, n *sim.Network, s *weather.Storm) {
 	}
 }
 
-// A client gives up for good when its first attempt is refused.
+// A client gives up forever when its first attempt is refused.
 func givesUp(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "server", "client")
 	serve(h[0], func() func(string) string { return func(string) string { return "ok" } })
@@ -142,7 +142,7 @@ func givesUp(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A holder of a lease looks at the clock before it works, and not after.
+// The holder of a lease looks at the clock before it works, and not afterwards.
 func writesAfterItsLease(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "disk", "one", "two")
 	var f facts
@@ -182,7 +182,7 @@ func writesAfterItsLease(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// A receiver of datagrams counts each, and takes none for a copy.
+// A receiver of datagrams counts each one, and recognizes no copies.
 func countsCopies(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "meter", "sensor")
 	var f facts
@@ -195,7 +195,7 @@ func countsCopies(t testing.TB, n *sim.Network, s *weather.Storm) {
 	}
 }
 
-// The last datagram that arrives is taken for the newest.
+// The last datagram to arrive is taken for the newest.
 func takesTheLastForTheNewest(t testing.TB, n *sim.Network, s *weather.Storm) {
 	display, sensor := n.Host("display"), n.Host("sensor")
 	n.Link(display, sensor, netem.Config{Delay: 50 * time.Millisecond})
@@ -249,7 +249,7 @@ func takesAPartForTheWhole(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// Who is not heard of for two intervals is taken for dead, and never for alive again.
+// A member that is not heard from for two intervals is taken for dead, and never for alive again.
 func buriesTheLiving(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "watch", "worker")
 	var f facts
@@ -266,7 +266,7 @@ func buriesTheLiving(t testing.TB, n *sim.Network, s *weather.Storm) {
 	s.Settle()
 }
 
-// Whoever cannot be asked about is let in.
+// A user about whom nobody can be asked is let in.
 func letsAllIn(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "door", "directory")
 	serve(h[1], func() func(string) string { return func(string) string { return "unknown" } })

@@ -65,7 +65,7 @@ func TestPrey(t *testing.T) {
 	}[which])
 }
 
-// hunt runs a prey in a process, in a folder, and returns whether it passes and what it says.
+// hunt runs a prey in a process, in a folder, and returns whether it passes and its output.
 func hunt(t *testing.T, dir, which string, env ...string) (passes bool, text string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPrey$", "-test.v")
@@ -76,7 +76,7 @@ func hunt(t *testing.T, dir, which string, env ...string) (passes bool, text str
 	return err == nil, string(out)
 }
 
-// inOrder demands that a text has some parts, one after the other.
+// inOrder demands that a text contains some parts, one after the other.
 func inOrder(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	rest := text
@@ -87,7 +87,7 @@ func inOrder(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// A failure says what is left of the storm, keeps it, and runs it first the next time.
+// A failure reports the reduced storm, saves it, and runs it first the next time.
 func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	dir := t.TempDir()
 	passes, text := hunt(t, dir, "pays")
@@ -134,7 +134,8 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	require.Contains(t, text, "weather: "+file+`: line 3: "4s 1.1s paws bank": "paws" is not a fault: want one of down, down-from, crash, `)
 }
 
-// With SQUALL_SEEDS each seed is a subtest, a failure like an earlier one is not made smaller, and nothing is kept: neither here nor in second runs, which have the same storms.
+// With SQUALL_SEEDS each seed is a subtest, a failure like an earlier one is not reduced, and
+// nothing is saved. The same holds for second runs, which have the same storms.
 func TestWeatherOfManySeeds(t *testing.T) {
 	dir := t.TempDir()
 	passes, text := hunt(t, dir, "pays", "SQUALL_SEEDS=1-3,12-30")
@@ -157,7 +158,7 @@ func TestWeatherIsCompared(t *testing.T) {
 	require.Contains(t, text, "a second run of seed 2 had the same trace and failed too")
 }
 
-// What else a test can fail for.
+// Other reasons for which a test can fail.
 func TestWhatFailsInAnyWeather(t *testing.T) {
 	for which, want := range map[string][]string{
 		"begins":   {"weather: seed 1: weather: Test: the test function did not call Storm.Begin", "The test fails this way without any fault.\n", "SQUALL_WEATHER=calm SQUALL_SEED=1 ", "This was the first of 10 storms; the others were not tried."},
@@ -180,7 +181,7 @@ func TestWhatFailsInAnyWeather(t *testing.T) {
 	require.NotContains(t, text, "storms", "there are no others")
 }
 
-// A storm keeps to what the test allows.
+// A storm has only the faults that the test allows.
 func TestStormsKeepToTheirConfig(t *testing.T) {
 	draws := func(c weather.Config, hosts ...string) (all []string) {
 		require.NoError(t, sim.Try(t, func(n *sim.Network) error {

@@ -20,13 +20,13 @@ const AGAIN = 1, COPY = 2, IPV6 = 4;
 const hostName = (i) => (i < 0 ? "" : run.Hosts[i].Name);
 const word = (i) => run.Words[i];
 
-// seconds is an instant or time in seconds, as exact as it is.
+// seconds returns an instant or time in seconds, with all its digits.
 const seconds = (ns) => {
   if (!isFinite(ns)) return "";
   const text = (ns / 1e9).toFixed(9).replace(/0+$/, "").replace(/\.$/, "");
   return text === "-0" ? "0" : text;
 };
-// brief is a time as a person says it.
+// brief returns a time rounded for reading.
 const brief = (ns) => {
   const abs = Math.abs(ns);
   const digits = (v) => String(Number(v.toPrecision(4)));
@@ -40,7 +40,7 @@ const brief = (ns) => {
 };
 const plural = (n, one, many) => n.toLocaleString("en") + " " + (n === 1 ? one : many);
 
-// describe is packet i in the manner of tcpdump.
+// describe returns packet i as tcpdump would print it.
 const describe = (i) => {
   const p = packets, proto = word(p.proto[i]);
   let text = (p.bits[i] & IPV6 ? "ip6 " : "") + proto;
@@ -61,10 +61,10 @@ const ends = (i) => {
   return hostName(packets.from[i]) + port(packets.sport[i]) + " \u2192 " + hostName(packets.to[i]) + port(packets.dport[i]);
 };
 const fate = (i) => ["in flight at the end", "arrived", "dropped", "sent on by " + hostName(packets.via[i])][packets.fate[i]];
-// reaches is the host to which packet i goes, or the middlebox that ends its way.
+// reaches returns the host to which packet i goes, or the middlebox where it ends.
 const reaches = (i) => (packets.fate[i] === SENT_ON ? packets.via[i] : packets.to[i]);
 
-// haystack is what the filter looks in.
+// haystack returns the text that the filter searches.
 const haystack = (i) => {
   const p = packets;
   return (" " + hostName(p.from[i]) + " " + hostName(p.to[i]) + " " + p.sport[i] + " " + p.dport[i] + " " + word(p.proto[i]) + " [" + word(p.flags[i]) + "] " +
@@ -95,7 +95,7 @@ const matching = (filter) => {
   return out;
 };
 
-// firstAt is the first place in an ascending list of packets whose time is at least t.
+// firstAt returns the first index in an ascending list of packets whose time is at least t.
 const firstAt = (list, t, time) => {
   let low = 0, high = list.length;
   while (low < high) {

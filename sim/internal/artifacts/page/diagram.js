@@ -20,7 +20,7 @@ const telling = (i) => {
   return kind === 1 ? (/[SFR]/.test(word(packets.flags[i])) ? 1 : 0) : kind + 2;
 };
 
-// A warp maps instants to heights. One that folds draws every idle time that is long as one that is short.
+// A warp maps instants to heights. One that folds draws long idle times as short ones.
 const makeWarp = (fold) => {
   if (!fold) return { to: (t) => t, back: (w) => w, end };
   const times = [0, end];
@@ -70,20 +70,20 @@ const prepare = (canvas) => {
 };
 
 const longest = packets.end.reduce((a, b) => Math.max(a, b), 0);
-// A held packet is long under way; most are not. The few that are need not make the search for the rest slow.
+// A held packet is in flight for long; most are not. The few that are must not make the search for the rest slow.
 const slow = [];
 for (let i = 0; i < count; i++) if (packets.end[i] > longest / 4) slow.push(i);
 const slowest = slow.length > 1000 ? longest : longest / 4;
 const slowSet = slow.length > 1000 ? [] : slow;
 
-// margin is the room on the left, for the times.
+// margin returns the room for the times on the left.
 const margin = (width) => (width < 600 ? 64 : 104);
 
 const diagram = {
   canvas: document.getElementById("diagram"),
   warp: null, top: 0, bottom: 1, shown: [], columns: [], labels: [], chosen: -1, instant: end,
 
-  // visible returns the packets of the filter that are under way in the times shown.
+  // visible returns the packets of the filter that are in flight in the times shown.
   visible() {
     const t0 = this.warp.back(this.top), t1 = this.warp.back(this.bottom);
     const out = [];
@@ -101,7 +101,7 @@ const diagram = {
     return out;
   },
 
-  // setShown takes the packets that the filter lets pass; the hosts that they concern are the columns.
+  // setShown takes the packets that pass the filter. Their hosts become the columns.
   setShown(list, all) {
     this.shown = list;
     this.passes = new Set(slowSet.length ? list : []);
@@ -208,7 +208,7 @@ const diagram = {
       if (!labels.some((l) => Math.abs(l - at) < 13) && labels.length < 40) {
         labels.push(at);
         g.fillStyle = colour("--dropped");
-        const from = Math.max(x0 + 4, margin(width)); // beside the times, not over them
+        const from = Math.max(x0 + 4, margin(width)); // next to the times, not over them
         g.fillText(f.Name, from, Math.min(at, height - 4), Math.max(width - from - 4, 24));
       }
     }
@@ -230,7 +230,7 @@ const diagram = {
         y1 = this.y(end, height);
         x1 = x0 + (x1 - x0) * 0.5;
       }
-      // Lines that fall on the same pixels are drawn once, so that a hundred thousand take no longer than a screen's worth.
+      // Lines on the same pixels are drawn once, so a hundred thousand take no longer than a screenful.
       const lane = lanes[kind], key = packets.from[i] * 65536 + reaches(i);
       let list = lane.get(key);
       if (!list) lane.set(key, (list = []));
@@ -314,7 +314,7 @@ const diagram = {
     for (const [at, x, name, text] of all) if (drawn++ < 2000) tell(at, x, name, text);
   },
 
-  // nearest is the packet that a place on the canvas is nearest to, or -1.
+  // nearest returns the packet nearest to a place on the canvas, or -1.
   nearest(px, py) {
     let best = -1, least = 12;
     for (const i of this.visible()) {

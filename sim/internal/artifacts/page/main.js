@@ -151,7 +151,7 @@ const redraw = () => {
   });
 };
 
-// look shows what lies between two heights of the warp.
+// look shows the part of the diagram between two heights of the warp.
 const look = (top, bottom) => {
   const all = diagram.warp.end, least = Math.max(all / 1e8, 10);
   const span = Math.min(Math.max(bottom - top, least), all * 1.04);
@@ -239,7 +239,7 @@ const listen = () => {
   let width = innerWidth;
   addEventListener("resize", () => {
     redraw();
-    if (innerWidth !== width) drawPlots(); // a phone's bars change the height alone
+    if (innerWidth !== width) drawPlots(); // a phone's bars change only the height
     width = innerWidth;
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -248,7 +248,7 @@ const listen = () => {
   });
 };
 
-// drag moves the diagram; a press without a move chooses. On a touch screen the page's own scrolling stays.
+// Dragging moves the diagram; a click chooses a packet. On a touch screen, dragging scrolls the page.
 const drag = (canvas) => {
   let from = null;
   canvas.addEventListener("pointerdown", (e) => {
@@ -276,7 +276,7 @@ const drag = (canvas) => {
   canvas.addEventListener("pointercancel", () => (from = null));
 };
 
-// busiest is the connection that sent most, which is the first to be drawn.
+// busiest returns the connection that sent most. It is drawn first.
 const busiest = () => {
   const sent = new Map();
   const key = (host, peer, from, to) => host + " " + peer + " " + from + " " + to;
@@ -297,7 +297,7 @@ const begin = () => {
     by("conn").append(o);
   });
   if (run.Conns.length) by("conn").value = busiest();
-  // Where most of the time nothing happens, to scale there is nothing to see.
+  // If nothing happens most of the time, a diagram to scale shows nothing.
   const folded = makeWarp(true);
   by("fold").checked = folded.end < end / 3;
   diagram.warp = by("fold").checked ? folded : makeWarp(false);

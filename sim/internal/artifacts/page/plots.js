@@ -1,4 +1,4 @@
-// One connection: a time-sequence diagram and the congestion window, over the time for which it was there.
+// One connection: a time-sequence diagram and the congestion window, over the lifetime of the connection.
 const statesOf = (conn) => {
   const out = [];
   for (let i = 0; i < states.at.length; i++) if (states.conn[i] === conn) out.push(i);
@@ -12,7 +12,7 @@ const lifeOf = (list) => {
   return [first, word(states.state[last]) === "CLOSED" ? states.at[last] : end];
 };
 
-// axes draws those of a plot, and returns how its values map to places.
+// axes draws the axes of a plot, and returns how its values map to places.
 const axes = (canvas, from, until, most, unit) => {
   const { g, width, height } = prepare(canvas);
   const left = 96, right = 12, top = 12, bottom = 24;
