@@ -343,9 +343,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, code int, status
 		return
 	}
 	version := eventlog.Cursor{Epoch: s.epoch, Offset: status.Version}
-	tag := `"` + version.String() + `"`
-	w.Header().Set("ETag", tag)
-	if code == http.StatusOK && r.Method == http.MethodGet && r.Header.Get("If-None-Match") == tag {
+	w.Header().Set("ETag", polling.Tag(version))
+	if code == http.StatusOK && r.Method == http.MethodGet && polling.Matches(r, version) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

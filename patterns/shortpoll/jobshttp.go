@@ -87,7 +87,7 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, client, topic stri
 		}
 		w.Header().Set("Location", job.ID) // relative to the request's, wherever that is mounted
 		polling.SetRetryAfter(w.Header(), cmp.Or(j.RetryAfter, time.Second))
-		w.Header().Set("ETag", tag(job.Version))
+		w.Header().Set("ETag", polling.Tag(job.Version))
 		writeJob(w, status, job.Job)
 	}
 }
@@ -127,8 +127,8 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, client, topic stri
 		if !job.State.Terminal() {
 			polling.SetRetryAfter(w.Header(), j.RetryAfter)
 		}
-		w.Header().Set("ETag", tag(job.Version))
-		if matches(r, job.Version) {
+		w.Header().Set("ETag", polling.Tag(job.Version))
+		if polling.Matches(r, job.Version) {
 			j.unchanged.Add(1)
 			w.WriteHeader(http.StatusNotModified)
 			return

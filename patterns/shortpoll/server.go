@@ -193,8 +193,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, client string, p
 		polling.SetRetryAfter(w.Header(), s.RetryAfter)
 	}
 	// What there is to say to a poll without news is where it ends.
-	w.Header().Set("ETag", tag(page.Next))
-	if status == http.StatusOK && (len(page.Entries) == 0 && matches(r, page.Next) || matchesAny(r)) {
+	w.Header().Set("ETag", polling.Tag(page.Next))
+	if status == http.StatusOK && (len(page.Entries) == 0 && polling.Matches(r, page.Next) || polling.MatchesAny(r)) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -49,7 +50,7 @@ func (c *Client) Wait(ctx context.Context, job Job) (Job, error) {
 	q := &jobQuestion{Client: c, job: job}
 	if job.State != "" {
 		c.see(job)
-		q.tag = tag(job.Version)
+		q.tag = polling.Tag(job.Version)
 	}
 	p := c.newPacer()
 	if job.State != "" {
