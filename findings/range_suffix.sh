@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# "Range: bytes=-3" asks for the last three bytes, and "bytes=0-0" for the first one (RFC 9110, 14.1.2). Players ask so for what is at
-# the end of a file, and clients that want to know its length for one byte.
+# "Range: bytes=-3" asks for the last three bytes of a file, and "bytes=0-0" for the first one (RFC 9110, 14.1.2).
+# Players use the first form for what is at the end of a file. Clients that want to know its length ask for one byte.
 #
-# Guessed: servers of files that answer 206 know both. Seen: sirv 3.0.2 sends the first four bytes for the first and the whole file for
-# the second, as a 206 whose Content-Range agrees; http-server 14.1.1 answers 416 to the first. serve-handler 6.1.8 and send 1.2.1 do
-# as they were asked.
+# Guessed: file servers that answer 206 support both. Seen: to "bytes=-3" sirv 3.0.2 sends the first four bytes, and
+# to "bytes=0-0" the whole file, each as a 206 whose Content-Range agrees. http-server 14.1.1 answers 416 to the
+# first. serve-handler 6.1.8 and send 1.2.1 answer correctly.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

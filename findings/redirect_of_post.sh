@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# After a POST, 303 says that what came of it is to be fetched by GET, without the body and the fields that describe it (RFC 9110, 15.4.4
-# and 15.4). 307 and 308 say that the POST belongs elsewhere: "the user agent MUST NOT change the request method" (15.4.8 and 15.4.9).
-# After 302 a POST may become a GET (15.4.3), which then has no body either.
+# After a POST, 303 means that the client should fetch the result by GET, without the body and the fields that
+# describe it (RFC 9110, 15.4.4 and 15.4). 307 and 308 mean that the POST belongs elsewhere: "the user agent MUST NOT
+# change the request method" (15.4.8 and 15.4.9). After 302 a POST may become a GET (15.4.3), which then has no body
+# either.
 #
-# Guessed: of 21 clients in seven languages Perl's HTTP::Tiny alone does otherwise, whose GET after 303 has the body. Seen: so have those of Perl's
-# Furl and Ruby's httpclient, and fasthttp's after 302. Ruby's em-http POSTs again after 303. npm's needle makes of each POST that is sent
-# elsewhere a GET without the body, which the other place answers by 200; npm's request does so after 308.
+# Guessed: of 21 clients in seven languages only Perl's HTTP::Tiny does otherwise: its GET after 303 has the body.
+# Seen: so do those of Perl's Furl and Ruby's httpclient, and fasthttp's after 302. Ruby's em-http sends the POST
+# again after 303. npm's needle turns every redirected POST into a GET without the body, which the other place answers
+# with 200. npm's request does so after 308.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Where an answer sends a client by Location may be a reference that is relative to the URL that was asked for (RFC 9110, 10.2.2), to be put
-# together with it as RFC 3986 says (5.2): from /a/b/start "c" means /a/b/c, "../c" /a/c, and "//other/c" /c of another host.
+# Location may be a reference relative to the URL of the request (RFC 9110, 10.2.2). The client resolves it by RFC
+# 3986 (5.2): from /a/b/start, "c" means /a/b/c, "../c" means /a/c, and "//other/c" means /c of another host.
 #
-# Guessed: all 18 clients do so; PHP 8.2's file_get_contents, which does not, Perl's HTTP::Tiny 0.080, which takes no reference without a slash
-# before it, and httplib2 0.20.4 (Python), which takes none to another host, were seen by chance. Seen: PHP goes wrong with all four, by one
-# slash or a whole path, which a server may answer by something else than 404; Ruby's em-http 1.1.7 with a query alone.
+# Guessed: all 18 clients do so. Three that do not were already known by chance: PHP 8.2's file_get_contents; Perl's
+# HTTP::Tiny 0.080, which needs a slash at the beginning; and httplib2 0.20.4 (Python), which takes no reference to
+# another host. Seen: PHP resolves all four wrongly, by one slash or a whole path, which a server may answer with
+# something other than 404. Ruby's em-http 1.1.7 does so with a query alone.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A fake of Redis in tests is to answer as Redis does: a test that passes with it says nothing otherwise. Here are commands in the order in
-# which programs use them for queues, streams and counters, against Redis 7.0.15 (Debian 12).
+# A fake Redis in tests must answer as Redis does. Otherwise a test that passes with it says nothing. This script
+# sends commands in the order in which programs use them for queues, streams and counters, to the fake and to Redis
+# 7.0.15 (Debian 12).
 #
-# Guessed: miniredis 2.40.0 (Go) serves those that wait in BLPOP in no order, and does not tell by XAUTOCLAIM what was deleted; else it
-# does as Redis. Seen: it also forgets a deleted entry of a stream as pending, so that the counts are others; forgets the last ID of
-# a stream that was trimmed, so that IDs go back, which Redis refuses; and lets HINCRBY overflow into negative numbers.
+# Guessed: miniredis 2.40.0 (Go) serves clients that wait in BLPOP in no particular order, and its XAUTOCLAIM does not
+# report deleted entries. Otherwise it does as Redis. Seen: it also drops a deleted entry of a stream from the pending
+# entries, so that the counts differ. It forgets the last ID of a stream that was trimmed, so that IDs go backwards,
+# which Redis refuses. And it lets HINCRBY overflow into negative numbers.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

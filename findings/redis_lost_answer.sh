@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A server of Redis that executes INCR and whose connection breaks before the answer: whether the counter grew, the client cannot
-# know. A client that sends it again makes it grow twice.
+# A Redis server executes INCR, and its connection breaks before the answer. The client cannot know whether the
+# counter grew. If it sends INCR again, the counter grows twice.
 #
-# Guessed: ioredis 6.0.0 and go-redis 9.23.0 send it again, as often as their limits say (maxRetriesPerRequest and MaxRetries, 3
-# here); npm's redis 6.3.1, redigo 1.9.3 and rueidis 1.0.79 do not. Seen: ioredis sends it for as long as connections are made and
-# break, here 20 times, for its limit counts attempts to connect, and one that succeeds begins a new count. The others are as guessed.
+# Guessed: ioredis 6.0.0 and go-redis 9.23.0 send it again, as often as their limits allow (maxRetriesPerRequest and
+# MaxRetries, 3 here). npm's redis 6.3.1, redigo 1.9.3 and rueidis 1.0.79 do not. Seen: ioredis sends it as long as
+# connections are made and break, here 20 times: its limit counts attempts to connect, and a successful one starts a
+# new count. The others do as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

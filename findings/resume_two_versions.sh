@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A client may put parts of a file together only if they have the same strong validator (RFC 9110, 15.3.7.3): without one it cannot
-# know that the file is still the one of which it has the beginning.
+# A client may combine parts of a file only if they have the same strong validator (RFC 9110, 15.3.7.3). Without one
+# it cannot know whether the file is still the one whose beginning it has.
 #
-# Guessed: npm's undici 7.30.2, whose RetryAgent goes on with a body that broke, asks for the rest without a condition if there is no
-# ETag, and with one if there is. Seen: it takes a weak ETag for none. The program gets the beginning of one version and the end of
-# another as one body, without an error; only a strong ETag that has changed is one.
+# Guessed: npm's undici 7.30.2, whose RetryAgent continues a body that broke off, asks for the rest without a
+# condition if there is no ETag, and with one if there is. Seen: it treats a weak ETag as none. The program gets the
+# beginning of one version and the end of another as one body, without an error. Only a strong ETag that has changed
+# causes an error.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Retry-After is a number of seconds or a date (RFC 9110, 10.2.3), and a recipient must take a date in
-# each of three forms (5.6.7).
+# Retry-After is a number of seconds or a date (RFC 9110, 10.2.3), and a recipient must accept a date in each of three
+# forms (5.6.7).
 #
-# Guessed: Go's clients take seconds and the usual form of a date, and leave out the two old ones. Seen:
-# failsafe-go 0.9.8 takes seconds only, and after a date, which it does not understand, it repeats at
-# once instead of after a delay. go-retryablehttp 0.7.8 is as guessed.
+# Guessed: Go's clients accept seconds and the usual form of a date, but not the two old forms. Seen: failsafe-go
+# 0.9.8 accepts seconds only. After a date, which it does not understand, it repeats at once and without its own
+# delay. go-retryablehttp 0.7.8 does as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Retry-After says "how long the user agent ought to wait before making a follow-up request" (RFC 9110, 10.2.3). A limiter that refuses
-# who has waited for so long makes of a client that obeys one that is refused twice, and of "Retry-After: 0" a client that asks in a loop.
+# Retry-After says "how long the user agent ought to wait before making a follow-up request" (RFC 9110, 10.2.3). If a
+# limiter refuses a client that has waited for that long, a client that obeys is refused twice. After "Retry-After: 0"
+# it asks in a loop.
 #
-# Guessed: of eight limiters, koa-ratelimit alone, which rounds down. Seen: so does koa-ratelimit 6.0.0, and says 0 for the whole of the
-# last second; but fiber 3.1.0 with SlidingWindow and httprate 0.16.1 refuse again, too: at the end of the time that they name, the requests
-# of the window before still count in full (with httprate only after a burst in the first tenth of a window; here its first begins with it).
+# Guessed: of eight limiters only koa-ratelimit, which rounds down. Seen: koa-ratelimit 6.0.0 does so, and says 0
+# during the whole last second. But fiber 3.1.0 with SlidingWindow and httprate 0.16.1 refuse again, too: at the end
+# of the time that they name, the requests of the previous window still count in full (with httprate only after a
+# burst in the first tenth of a window; here its first window begins with one).
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# "Retry-After: 0", and a date that has passed when the answer arrives, ask for a repetition at once
-# (RFC 9110, 10.2.3: a non-negative number of seconds, or a date).
+# "Retry-After: 0", and a date that has passed when the answer arrives, ask the client to repeat at once (RFC 9110,
+# 10.2.3: a non-negative number of seconds, or a date).
 #
-# Guessed: clients that know the field repeat at once. Seen: retry-axios 4.0.3 does not repeat at all
-# and rejects with the 503, though it repeats after "Retry-After: 1". got 14.6.6 takes both as
-# guessed.
+# Guessed: clients that support the field repeat at once. Seen: retry-axios 4.0.3 does not repeat at all and rejects
+# with the 503, though it repeats after "Retry-After: 1". got 14.6.6 handles both as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A request over HTTP/1 that goes on while it is answered, through httputil.ReverseProxy: what the server behind it reads must be what the client
-# sent, or must end with an error, never as a whole body (RFC 9112, section 8: an incomplete message).
+# A request over HTTP/1 goes through httputil.ReverseProxy and is answered while it is still being sent. What the
+# server behind the proxy reads must be what the client sent, or must end with an error, never as a complete body (RFC
+# 9112, section 8: an incomplete message).
 #
-# Guessed: all parts arrive, or the server sees its request break off. Seen with Go 1.26.8: parts are missing from the middle of the body, since the
-# proxy's own server reads away what is there when the answer begins, and the last chunk follows: the server takes it for whole. With Go 1.27.3 it
-# ends with an unexpected EOF. ResponseController.EnableFullDuplex before ReverseProxy.ServeHTTP lets all parts through in both.
+# Guessed: all parts arrive, or the server sees its request break off. Seen with Go 1.26.8: parts are missing from the
+# middle of the body. The proxy's own server discards what has arrived when the answer begins, and the last chunk
+# follows, so the server takes the body for complete. With Go 1.27.3 the body ends with an unexpected EOF.
+# ResponseController.EnableFullDuplex before ReverseProxy.ServeHTTP lets all parts through in both versions.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

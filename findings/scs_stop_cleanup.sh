@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# alexedwards/scs v2.9.0: memstore.New starts a goroutine that cleans up, and StopCleanup ends it, as its documentation
-# recommends for tests. scs.New makes such a store of its own, which who sets another one never uses.
+# alexedwards/scs v2.9.0: memstore.New starts a goroutine that cleans up, and StopCleanup ends it, as its
+# documentation recommends for tests. scs.New makes such a store, which a program that sets another store never uses.
 #
-# Guessed: StopCleanup right after New ends the goroutine. Seen: it does nothing then, and the goroutine
-# stays for good; only once that has begun to run StopCleanup ends it. The channel by which it is told is made in the goroutine, and
-# StopCleanup looks whether there is one.
+# Guessed: StopCleanup right after New ends the goroutine. Seen: it does nothing then, and the goroutine never ends.
+# StopCleanup works only once the goroutine has begun to run: the goroutine itself makes the channel by which it is
+# told to stop, and StopCleanup checks whether there is one.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

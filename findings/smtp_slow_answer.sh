@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# When a mail has arrived, its server may have to scan and store it before it answers. A client should wait ten minutes for that answer (RFC 5321,
-# 4.5.3.2.6). One that gives up earlier reports an error for a mail that the server delivers, and if it sends the mail again, it arrives twice: that is
-# what RFC 1047 is about. Here the server answers after 70 seconds, and each client has its default settings.
+# When a mail has arrived, its server may have to scan and store it before it answers. A client should wait ten
+# minutes for that answer (RFC 5321, 4.5.3.2.6). A client that gives up earlier reports an error for a mail that the
+# server delivers, and if it sends the mail again, it arrives twice (RFC 1047). Here the server answers after 70
+# seconds, and each client has its default settings.
 #
-# Guessed: go-mail 0.8.1, go-simple-mail 2.16.0, npm's emailjs 5.0.3, aiosmtplib 2.0.0, Ruby's net-smtp 0.3.1 and swaks 20201014.0 give up, after 5 to 60
-# seconds; the others wait. Seen: mail.v2 2.3.1, a fork of gomail.v2 which waits, gives up after 10 seconds, and s-nail 14.9.24 after 45. go-simple-mail
-# waits for the answer, but then reports that the time of 10 seconds is over.
+# Guessed: go-mail 0.8.1, go-simple-mail 2.16.0, npm's emailjs 5.0.3, aiosmtplib 2.0.0, Ruby's net-smtp 0.3.1 and
+# swaks 20201014.0 give up, after 5 to 60 seconds; the others wait. Seen: mail.v2 2.3.1, a fork of gomail.v2, which
+# waits, gives up after 10 seconds, and s-nail 14.9.24 after 45. go-simple-mail waits for the answer, but then reports
+# that its 10 seconds are over.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

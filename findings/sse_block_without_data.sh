@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# A block of Server-Sent Events that has no "data" line dispatches nothing, says the HTML Living
-# Standard (9.2.6: "If the data buffer is an empty string, set the data buffer and the event type
-# buffer to the empty string and return"). Servers use such blocks to move a client's position
-# ("id: 7" alone).
+# A block of Server-Sent Events without a "data" line dispatches nothing (HTML Living Standard, 9.2.6: "If the data
+# buffer is an empty string, set the data buffer and the event type buffer to the empty string and return"). Servers
+# use such blocks to advance a client's position ("id: 7" alone).
 #
-# Guessed: most clients do so. Seen: four decoders for Go give the program an event with empty data;
-# @azure/core-sse 2.3.0 gives none, but keeps the block's type for the next event, which has none.
-# undici 7.30.2 does as the standard says.
+# Guessed: most clients do so. Seen: four decoders for Go give the program an event with empty data. @azure/core-sse
+# 2.3.0 gives none, but keeps the block's type for the next event, which has none. undici 7.30.2 does as the standard
+# says.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# A stream of Server-Sent Events may begin with a byte order mark, which is no part of its first line
-# (HTML Living Standard, 9.2.5: stream = [ bom ] *event).
+# A stream of Server-Sent Events may begin with a byte order mark, which is not part of its first line (HTML Living
+# Standard, 9.2.5: stream = [ bom ] *event).
 #
-# Guessed: Go's clients keep it, so that the first field has another name. Seen: so do they, and the first
-# event is lost in silence by r3labs/sse 2.10.0, the decoder of openai-go 3.99.0 and that of
-# anthropic-sdk-go 1.84.0; unlike what was guessed, launchdarkly/eventsource 1.11.0 and
-# donovanhide/eventsource give an event without data for it. tmaxmax/go-sse 0.12.0 does as the
-# standard says.
+# Guessed: Go's clients keep it, so that the first field has another name. Seen: they do, and r3labs/sse 2.10.0 and
+# the decoders of openai-go 3.99.0 and anthropic-sdk-go 1.84.0 silently lose the first event. Not guessed:
+# launchdarkly/eventsource 1.11.0 and donovanhide/eventsource give an event without data instead. tmaxmax/go-sse
+# 0.12.0 does as the standard says.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# A carriage return alone ends a line of Server-Sent Events (HTML Living Standard, 9.2.5), and so two
-# of them an event.
+# A carriage return alone ends a line of Server-Sent Events (HTML Living Standard, 9.2.5), so two of them end an
+# event.
 #
-# Guessed: npm's eventsource-parser 3.1.1, on which eventsource 4.1.1, eventsource-client 1.2.0 and
-# many clients of language models stand, hands an event out when its blank line is there. Seen:
-# each event is held back until something follows it, since its last carriage return might be half
-# of CR LF; the last of a stream is never handed out. Of Go's, openai-go 3.99.0 finds
-# no event in such a stream at all. undici 7.30.2 hands each out at once.
+# Guessed: npm's eventsource-parser 3.1.1, which eventsource 4.1.1, eventsource-client 1.2.0 and many clients of
+# language models use, hands out an event when its blank line is there. Seen: it holds each event back until something
+# follows, since its last carriage return might be half of CR LF. It never hands out the last event of a stream. Of
+# Go's decoders, openai-go 3.99.0 finds no event in such a stream at all. undici 7.30.2 hands each event out at once.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# A stream of Server-Sent Events that ends inside of an event: "once the end of the file is reached, any
-# pending data must be discarded" (HTML Living Standard, 9.2.6), since a server that crashed or a
-# proxy that timed out may have sent half of it.
+# A stream of Server-Sent Events ends inside an event: "once the end of the file is reached, any pending data must be
+# discarded" (HTML Living Standard, 9.2.6). A server that crashed or a proxy that timed out may have sent half of it.
 #
-# Guessed: r3labs/sse 2.10.0 (Go) hands it out, and of npm's none does. Seen: r3labs/sse and npm's
-# parse-sse 0.1.0 do, and with it half a line, as if it were whole. undici 7.30.2 discards it.
+# Guessed: r3labs/sse 2.10.0 (Go) hands it out, and none of npm's clients does. Seen: r3labs/sse and npm's parse-sse
+# 0.1.0 hand it out, including half a line, as if it were complete. undici 7.30.2 discards it.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

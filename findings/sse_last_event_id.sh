@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# An event without an "id" of its own has the last one that came before it as its lastEventId (HTML
-# Living Standard, 9.2.6), so that a program can store where it is after each event.
+# An event without an "id" of its own has the last id before it as its lastEventId (HTML Living Standard, 9.2.6), so
+# that a program can store its position after each event.
 #
-# Guessed: npm's eventsource 4.1.1, which says that it is a polyfill of the standard's EventSource,
-# does so. Seen: its events have the empty string there; the id does go into the Last-Event-ID of
-# its next connection. undici 7.30.2 does as the standard says. npm's eventsource 2.0.2 does too, but a
-# line "id" without a colon, which empties the id, is nothing to it.
+# Guessed: npm's eventsource 4.1.1, which calls itself a polyfill of the standard's EventSource, does so. Seen: its
+# events have the empty string there, though the id does go into the Last-Event-ID of its next connection. undici
+# 7.30.2 does as the standard says. npm's eventsource 2.0.2 does too, but ignores a line "id" without a colon, which
+# empties the id.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# What a program sends by Server-Sent Events is one line of "data" for each of its lines, which LF, CR or both end; a client takes one
-# space behind the colon away and puts the lines together with LF (HTML Living Standard, 9.2.5 and 9.2.6). So a server has to cut at all
-# three, and to write a space of its own before text that begins with one, as the words do that a language model sends one by one.
+# A server sends text by Server-Sent Events as one "data" line for each of its lines, which LF, CR or both end. A
+# client removes one space after the colon and joins the lines with LF (HTML Living Standard, 9.2.5 and 9.2.6). So a
+# server must split at all three, and must write a space of its own before text that begins with a space, as the words
+# do that a language model sends one by one.
 #
-# Guessed: all nine keep a space and lines that LF ends, and half of them lose what follows a CR. Seen: gin-contrib/sse 1.1.2 (gin's
-# c.SSEvent) loses the space, so that "Hello" and " world" arrive as "Helloworld", and makes of CR a backslash and an "r". r3labs/sse
-# 2.10.0 loses all lines but the first, and so does better-sse 0.16.1 with a serializer that leaves text as it is, and a space, too.
+# Guessed: all nine servers keep a space and lines that LF ends, and half of them lose what follows a CR. Seen:
+# gin-contrib/sse 1.1.2 (gin's c.SSEvent) loses the space, so that "Hello" and " world" arrive as "Helloworld", and
+# turns CR into a backslash and an "r". r3labs/sse 2.10.0 loses all lines but the first. So does better-sse 0.16.1
+# with a serializer that leaves text as it is, and it loses a space, too.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

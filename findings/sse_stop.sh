@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A client of Server-Sent Events connects again when a stream ends; a server tells it to stop by 204 No Content, and another status
-# than 200 or another type than text/event-stream is the end, too (HTML Living Standard, 9.2).
+# A client of Server-Sent Events connects again when a stream ends. A server tells it to stop with 204 No Content. A
+# status other than 200, or a type other than text/event-stream, also ends it (HTML Living Standard, 9.2).
 #
-# Guessed: npm's eventsource 4.1.1, undici 7.30.2 and tmaxmax/go-sse 0.12.0 stop; r3labs/sse 2.10.0 and launchdarkly/eventsource 1.11.0
-# never do. Seen: r3labs/sse stops already when a stream ends in order, as at each deployment of a server, and without an error.
-# launchdarkly/eventsource never stops, nor does npm's eventsource-client 1.2.0 but at 204.
+# Guessed: npm's eventsource 4.1.1, undici 7.30.2 and tmaxmax/go-sse 0.12.0 stop; r3labs/sse 2.10.0 and
+# launchdarkly/eventsource 1.11.0 never do. Seen: r3labs/sse stops, without an error, even when a stream ends in
+# order, as at each deployment of a server. launchdarkly/eventsource never stops. npm's eventsource-client 1.2.0 stops
+# only at 204.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Who has sent all may close its direction of a TCP connection and wait for the answer: the other direction goes on (RFC 9293, 3.6).
-# So do protocols whose request ends with the stream, and `nc -N`.
+# An endpoint that has sent everything may close its direction of a TCP connection and wait for the answer: the other
+# direction goes on (RFC 9293, 3.6). Protocols whose request ends with the stream do this, and so does `nc -N`.
 #
-# Guessed: inetaf/tcpproxy and Shopify/toxiproxy 2.5.0, which is put between client and server for tests, close both directions with
-# the first, and elazarl/goproxy 1.9.4 hands it on. Seen: tcpproxy hands it on too, in its version of May 2026. Toxiproxy, without
-# a single toxic, takes the whole request to the server, and the client gets the end of the stream instead of an answer.
+# Guessed: inetaf/tcpproxy and Shopify/toxiproxy 2.5.0, which tests put between client and server, close both
+# directions with the first one, and elazarl/goproxy 1.9.4 passes the close on. Seen: tcpproxy passes it on too, in
+# its version of May 2026. Toxiproxy, without a single toxic, delivers the whole request to the server, and the client
+# gets the end of the stream instead of an answer.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

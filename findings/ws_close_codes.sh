@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# The close codes 1012 (service restart), 1013 (try again later) and 1014 (bad gateway) are registered
-# with IANA (WebSocket Close Code Number Registry; 1012 and 1013 since 2012), and servers that are
-# redeployed send 1012.
+# The close codes 1012 (service restart), 1013 (try again later) and 1014 (bad gateway) are registered with IANA
+# (WebSocket Close Code Number Registry; 1012 and 1013 since 2012). Servers that are redeployed send 1012.
 #
-# Guessed: of the servers tried only npm's websocket refuses one of them. Seen: it takes them all,
-# while gobwas/ws 1.5.0 and npm's faye-websocket 0.11.4 answer each with 1002, a protocol error, and
-# gorilla/websocket 1.5.3 does so with 1014. npm's ws 8.23.0 echoes all.
+# Guessed: of the servers tried only npm's websocket refuses one of them. Seen: it accepts them all, while gobwas/ws
+# 1.5.0 and npm's faye-websocket 0.11.4 answer each with 1002, a protocol error, and gorilla/websocket 1.5.3 does so
+# with 1014. npm's ws 8.23.0 echoes all.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

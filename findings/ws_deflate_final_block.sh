@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A compressed message of WebSocket may end with a block of DEFLATE that has BFINAL set, behind which its sender puts a byte of zero
-# (RFC 7692, 7.2.3.4); it is for those whose zlib cannot flush otherwise. The messages after it are compressed as before.
+# A compressed WebSocket message may end with a DEFLATE block that has BFINAL set, after which its sender puts a zero
+# byte (RFC 7692, 7.2.3.4). This is for senders whose zlib cannot flush otherwise. The messages after it are
+# compressed as before.
 #
-# Guessed: of clients, npm's ws 8.23.0 and gorilla/websocket 1.5.3 take such messages, lxzan/gws 1.8.9 does not, and coder/websocket
-# 1.8.15 not the second. Seen: gws takes them; to coder, even where the server keeps no context, what follows is corrupt, and it closes
-# the connection. undici 7.30.2, whose WebSocket is that of Node, gives the program empty messages from then on, without an error.
+# Guessed: of the clients, npm's ws 8.23.0 and gorilla/websocket 1.5.3 accept such messages, lxzan/gws 1.8.9 does not,
+# and coder/websocket 1.8.15 does not accept the second. Seen: gws accepts them. For coder the data that follows is
+# corrupt, even if the server keeps no context, and it closes the connection. undici 7.30.2, whose WebSocket is
+# Node's, gives the program empty messages from then on, without an error.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A client of WebSocket offers compression, and may say that it remembers no more than, say, 1024 bytes (server_max_window_bits=10): a server takes
-# that or less, or declines. An answer "MUST NOT include" client_max_window_bits if the offer did not (RFC 7692, 7.1.2.1 and 7.1.2.2). An offer with
-# a parameter that the server does not know it "MUST decline" (7.1), and look at the next one, which clients send for that case (5.2).
+# A WebSocket client that offers compression may say that it keeps a window of at most, say, 1024 bytes
+# (server_max_window_bits=10). A server accepts that or less, or declines. An answer "MUST NOT include"
+# client_max_window_bits if the offer did not (RFC 7692, 7.1.2.1 and 7.1.2.2). A server "MUST decline" an offer with a
+# parameter that it does not know (7.1), and look at the next offer, which clients send for that case (5.2).
 #
-# Guessed: of eleven servers gorilla/websocket 1.5.3 and Perl's Mojolicious 9.31 do not look at the window, the others do as they should. Seen: neither
-# does lxzan/gws 1.8.9, and its answer says client_max_window_bits to everyone, if it is to keep the context, so that coder/websocket 1.8.15 cannot
-# connect. To gobwas/ws 1.5.0, npm's ws 8.23.0 and Python's Tornado 6.2.0 an unknown parameter is an error, and the handshake fails.
+# Guessed: of eleven servers gorilla/websocket 1.5.3 and Perl's Mojolicious 9.31 ignore the window, and the others
+# behave correctly. Seen: lxzan/gws 1.8.9 ignores it too. If it is to keep the context, its answer has
+# client_max_window_bits for every client, so that coder/websocket 1.8.15 cannot connect. For gobwas/ws 1.5.0, npm's
+# ws 8.23.0 and Python's Tornado 6.2.0 an unknown parameter is an error, and the handshake fails.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

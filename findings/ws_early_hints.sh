@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# A client of HTTP has to be ready for informational answers before the one that it waits for, and may ignore those that it did not
-# expect (RFC 9110, 15.2): 103 Early Hints, for one (RFC 8297), which servers and those in front of them add to what they like. That
-# goes for the handshake of WebSocket, too, in which what is not 101 is treated as HTTP says (RFC 6455, 4.1).
+# An HTTP client must be ready for informational answers before the final one, and may ignore those that it did not
+# expect (RFC 9110, 15.2). One is 103 Early Hints (RFC 8297), which servers, and proxies in front of them, add to any
+# answer. This holds for the WebSocket handshake too, in which an answer other than 101 is handled as HTTP says (RFC
+# 6455, 4.1).
 #
-# Guessed: gorilla/websocket 1.5.3 and golang.org/x/net/websocket 0.62.0 take the first answer for the last one and fail; the other
-# three for Go and four for JavaScript wait for the 101. Seen: gobwas/ws 1.5.0 and lxzan/gws 1.8.9 fail as well, so that of those for Go only
-# coder/websocket 1.8.15, which stands on net/http's client, connects. All four for JavaScript do.
+# Guessed: gorilla/websocket 1.5.3 and golang.org/x/net/websocket 0.62.0 take the first answer for the final one and
+# fail. The other three for Go and four for JavaScript wait for the 101. Seen: gobwas/ws 1.5.0 and lxzan/gws 1.8.9
+# fail as well, so of those for Go only coder/websocket 1.8.15, which uses net/http's client, connects. All four for
+# JavaScript do.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A field that is a list may come in several lines, which mean the same as one with commas (RFC 9110, 5.3),
-# so "Connection: keep-alive" followed by "Connection: Upgrade" asks for an upgrade. Proxies
-# that add a line of their own send that.
+# A field that is a list may come in several lines, which mean the same as one line with commas (RFC 9110, 5.3). So
+# "Connection: keep-alive" followed by "Connection: Upgrade" asks for an upgrade. Proxies that add a line of their own
+# send that.
 #
-# Guessed: servers for Go take it, for net/http has parsed the lines. Seen: gobwas/ws 1.5.0,
-# lxzan/gws 1.8.9 and golang.org/x/net/websocket 0.62.0 answer 400, as they look at the first line only;
-# gorilla/websocket 1.5.3 and coder/websocket 1.8.15 take it. All five take both words in one line.
+# Guessed: servers for Go accept it, because net/http has parsed the lines. Seen: gobwas/ws 1.5.0, lxzan/gws 1.8.9 and
+# golang.org/x/net/websocket 0.62.0 answer 400, because they look only at the first line. gorilla/websocket 1.5.3 and
+# coder/websocket 1.8.15 accept it. All five accept both words in one line.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
