@@ -74,7 +74,10 @@ func Explore(t *testing.T, x Exploration, f func(t *testing.T, n *Network), opts
 		return
 	}
 	for _, seed := range seeds {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { e.run(t, seed) })
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Helper() // failures are at the call of Explore
+			e.run(t, seed)
+		})
 	}
 }
 
