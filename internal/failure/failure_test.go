@@ -26,6 +26,7 @@ func TestWhatATestFailedFor(t *testing.T) {
 		{"a call of Explore that found nothing", "    a_test.go:5: sim: Explore: no run failed. Tried 2 of 2 breakages.\n    a_test.go:6: lost\n", "a_test.go:6", "lost", "a_test.go:6: lost"},
 		{"what Explore did not find", "    explore.go:77: sim: Explore: the test does not repeat: 3 of 4 runs differed\n", "explore.go:77",
 			"sim: Explore: the test does not repeat: 3 of 4 runs differed", "explore.go:77: sim: Explore: the test does not repeat: # of # runs differed"},
+		{"what the program printed before", "  Error:  disk full\n    a_test.go:5: lost\n", "a_test.go:5", "lost", "a_test.go:5: lost"},
 		{"nothing", "--- FAIL: TestA (0.00s)\n", "", "", ""},
 		{"a position that is not the beginning of a line", "see a_test.go:5: it says\n", "", "", ""},
 	} {
@@ -39,6 +40,6 @@ func TestWhatATestFailedFor(t *testing.T) {
 }
 
 func TestWhatATestSaid(t *testing.T) {
-	require.Equal(t, []string{"first\nof two lines", "second"}, Said("=== RUN   TestA\n    a_test.go:5: first\n        of two lines\nhello\n        not of it\n        b_test.go:6: second\n--- FAIL: TestA\n"))
+	require.Equal(t, []string{"first\nof three\nlines", "second"}, Said("=== RUN   TestA\n    a_test.go:5: first\n        of three\r\n        lines\nhello\n        not of it\n        b_test.go:6: second\n--- FAIL: TestA\n"))
 	require.Empty(t, Said("  a_test.go:5: of another program\n"))
 }

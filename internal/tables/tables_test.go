@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ours are squall's own.
+// ours are squall's own. The first package has none.
 var ours = sync.OnceValues(func() ([]Scenario, error) {
-	return Read(context.Background(), []string{module, module + "/scenarios/..."}, nil)
+	return Read(context.Background(), []string{module + "/internal/count", module, module + "/scenarios/..."}, nil)
 })
 
 // Every row of squall's tables is read whole.
@@ -98,9 +98,11 @@ import (
 	table "github.com/squall-sim/squall/scenarios/scenario"
 )
 const prefix = "SH-1 "
+const self = self + prefix
 var rows = []table.Row{
 	{Name: prefix + "the link flaps", Reason: "it " + ("does"), Story: func(t *T, n *sq.Network) { n.Inject(0, 0, sq.Flap(sq.Down(link), 1, 2)); slow(n) }},
-	{Name: named(7), Reason: "drawn", Story: other},
+	{Name: prefix + named(7), Reason: "drawn", Story: other},
+	{Name: self, Reason: "the compiler refuses it", Story: other},
 }
 var one = table.Row{Name: "a/b (c)", Reason: "r", Story: func(t *T, n *sq.Network) { n.Host("a").Crash(); loop() }}
 func slow(n *sq.Network) { n.Link(a, b, netem.Config{Delay: 1, Rate: 5}); _ = limits{Loss: 1, Rate: 2} }
@@ -114,22 +116,36 @@ func TestCheckout(t *T) { sq.Explore(t, sq.Exploration{}, other) }
 func TestPlain(t *T) { Test(t, nil) }
 func TestBroken(t *T) { sq.Test(t, func( }
 `), 0o600))
-	s, err := readSource(token.NewFileSet(), dir, []string{"shop_test.go"})
+	feed := filepath.Join(dir, "a_feed_test.go")
+	require.NoError(t, os.WriteFile(feed, []byte(`package shop
+import (
+	"testing"
+	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/sim"
+)
+func TestPush(t *testing.T) { sim.Test(t, func(t testing.TB, n *sim.Network) { serve(&push.Server{}) }) }
+func TestFeeds(t *testing.T) { sim.Test(t, feeds) }
+`), 0o600))
+	s, err := readSource(token.NewFileSet(), dir, []string{"a_feed_test.go", "shop_test.go"})
 	require.NoError(t, err)
 	var got []Scenario
 	for _, x := range s.scenarios("example.com/shop") {
-		require.Equal(t, name, x.File)
+		require.Equal(t, map[bool]string{true: feed, false: name}[len(x.Patterns) > 0], x.File)
 		require.NotZero(t, x.Line)
 		x.File, x.Line, x.Package = "", 0, ""
 		got = append(got, x)
 	}
 	none := []string{}
 	require.Equal(t, []Scenario{
+		{Name: "TestPush", Patterns: []string{"push"}, Faults: none, Run: "^TestPush$"},
+		{Name: "TestFeeds", Patterns: []string{"push", "stream"}, Faults: none, Run: "^TestFeeds$"},
 		{ID: "SH-1", Name: "SH-1 the link flaps", Reason: "it does", Patterns: none, Faults: []string{"Down", "Flap", "Rate"}, Run: "^TestTable$/^SH-1_the_link_flaps$"},
-		{Name: "named(7)", Reason: "drawn", Patterns: none, Faults: []string{"Pause"}, Run: `^TestTable$/^named\(7\)$`},
+		{Name: "prefix + named(7)", Reason: "drawn", Patterns: none, Faults: []string{"Pause"}, Run: `^TestTable$/^prefix_\+_named\(7\)$`},
+		{Name: "self", Reason: "the compiler refuses it", Patterns: none, Faults: []string{"Pause"}, Run: `^TestTable$/^self$`},
 		{Name: "a/b (c)", Reason: "r", Patterns: none, Faults: []string{"Crash"}, Run: `^TestTable$/^a$/^b_\(c\)$`},
 		{Name: "TestCheckout", Reason: "TestCheckout pays.", Patterns: none, Faults: []string{"Pause"}, Run: "^TestCheckout$"},
-	}, got[:4])
+	}, got[:7])
 }
 
 // What makes a fault is known by its name, and what is known is there.
