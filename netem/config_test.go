@@ -104,6 +104,7 @@ func TestValidateRefuses(t *testing.T) {
 		{netem.Config{Shaper: netem.Profile{{From: 1, To: 1}}}, "netem: Shaper: Profile{{Lasts: 0s, From: 1bit/s, To: 1bit/s}}: phase 0: Lasts must be in [1ns,24h]"},
 		{netem.Config{Shaper: netem.Profile{{Lasts: 1}}}, "netem: Shaper: Profile{{Lasts: 1ns, From: 0bit/s, To: 0bit/s}}: one rate must be above 0"},
 		{netem.Config{Shaper: netem.Profile{{Lasts: 1, From: 1}}}, "netem: Shaper: Profile{{Lasts: 1ns, From: 1bit/s, To: 0bit/s}}: phase 0: a slope must last at least 256ns"},
+		{netem.Config{Shaper: netem.Profile{{Lasts: time.Second}, {Lasts: 1, From: 1}}}, "netem: Shaper: Profile{{Lasts: 1s, From: 0bit/s, To: 0bit/s}, {Lasts: 1ns, From: 1bit/s, To: 0bit/s}}: phase 1: a slope must last at least 256ns"},
 		{netem.Config{Shaper: netem.Profile{{Lasts: 1, From: -1, To: -1}}}, "netem: Shaper: Profile{{Lasts: 1ns, From: -1bit/s, To: -1bit/s}}: phase 0: rates must not be negative"},
 		{netem.Config{Slots: netem.Slots{Packets: 5}}, "netem: Slots: Slots{Min: 0s, Max: 0s, Packets: 5, Bytes: 0}: Max must be positive"},
 		{netem.Config{Slots: netem.Slots{Min: 2, Max: 1}}, "netem: Slots: Slots{Min: 2ns, Max: 1ns, Packets: 0, Bytes: 0}: Min and Max must be in [0s,24h], and Min not above Max"},

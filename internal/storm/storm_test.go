@@ -93,6 +93,20 @@ func TestWhatIsSmallerIsLess(t *testing.T) {
 	})
 }
 
+// Where a fault cannot last less than drawn or begin later, a rounder beginning is simpler.
+func TestWhatIsTriedOfOneFault(t *testing.T) {
+	plain := storm.Simpler[int]{What: late.What}
+	at := func(what int, at, lasts time.Duration) faults { return faults{{What: what, At: at, Lasts: lasts}} }
+	const second, minute = time.Second, time.Minute
+	require.Equal(t, []faults{
+		{},
+		at(0, 71500*time.Millisecond, 2*second),
+		at(1, 71500*time.Millisecond, 100*time.Millisecond), at(1, 71500*time.Millisecond, second),
+		at(1, minute, 2*second), at(1, 70*second, 2*second), at(1, 71*second, 2*second),
+	}, slices.Collect(at(1, 71500*time.Millisecond, 2*second).Smaller(plain)))
+	require.Equal(t, []faults{{}}, slices.Collect(at(0, minute, 100*time.Millisecond).Smaller(plain)), "it is as simple as it gets")
+}
+
 // Of whatever was drawn there remain the faults that are needed, as short and as late as they can be.
 func TestShrinkFindsWhatIsNeeded(t *testing.T) {
 	needs := func(s faults) bool {
