@@ -31,10 +31,11 @@ func TestCheck(t *testing.T) {
 			"timeouts: PollWait is 1m30s: want less than the answer timeout of proxy, 1m0s"},
 		{"layers that nest", timeouts.Path{Layers: []timeouts.Layer{
 			{Name: "app", Attempts: 2, AttemptTimeout: 10 * sec, Pause: sec, Timeout: 21 * sec}, {Name: "sidecar", Attempts: 3, AttemptTimeout: 3 * sec, Timeout: 9 * sec}}}, ""},
+		{"no heartbeats, on a way that takes longer than anyone waits", timeouts.Path{Slack: 2 * sec, Idle: []timeouts.Limit{{Name: "ALB", Time: sec}}}, ""},
 		{"attempts that do not fit", timeouts.Path{Layers: []timeouts.Layer{{Name: "app", Attempts: 2, AttemptTimeout: 10 * sec, Pause: sec, Timeout: 20 * sec}}},
 			"timeouts: 2 attempts of 10s and pauses of 1s of app are 21s: want at most its Timeout, 20s"},
 		{"a layer that goes on when the one above has begun again", timeouts.Path{Layers: []timeouts.Layer{
-			{Name: "app", Attempts: 1, AttemptTimeout: 2 * sec}, {Name: "sidecar", Attempts: 2, AttemptTimeout: sec}}},
+			{Name: "app", Attempts: 1, AttemptTimeout: 2 * sec}, {Name: "sidecar", Attempts: 2, AttemptTimeout: 4 * sec / 5, Pause: 2 * sec / 5}}},
 			"timeouts: the Timeout of sidecar is 2s: want less than the AttemptTimeout of app, 2s"},
 		{"a lease that is longer than detection", timeouts.Path{Detections: []timeouts.Detection{{Name: "ping", Interval: 10 * sec, Misses: 3, Timeout: 5 * sec, Lease: 36 * sec}}}, ""},
 		{"kubernetes#121793", timeouts.Path{Detections: []timeouts.Detection{{Name: "ping", Interval: 15 * sec, Timeout: 30 * sec, Lease: 40 * sec}}},
