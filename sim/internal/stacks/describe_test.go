@@ -47,6 +47,15 @@ func TestGoroutinesAreListedByWhereTheyAre(t *testing.T) {
 		"  goroutine 5 and 1 more: select\n      shop.wait\n          /src/shop/shop.go:7\n      started by shop.Open\n          /src/shop/open.go:3\n", Describe(gs))
 	require.Contains(t, Whole(gs), "\n... and 1 more goroutine with the same calls\n")
 	require.Empty(t, Describe(nil))
+	require.NotContains(t, Whole([]Goroutine{gs[0], parked("8", "select", "example.com/shop.other"), parked("9", "chan send", "example.com/shop.wait")}), "same calls")
+}
+
+// A goroutine without calls of the program is where it entered the standard library.
+func TestGoroutinesOfTheStandardLibrary(t *testing.T) {
+	g := parked("5", "IO wait", "runtime.gopark", "internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop", "runtime.goexit")
+	g.Text = strings.ReplaceAll(g.Text, "/src/shop/shop.go", goRoot+"net/http/transport.go")
+	require.Equal(t, "  goroutine 5: IO wait\n      http.(*persistConn).readLoop\n          "+goRoot+"net/http/transport.go:7\n"+
+		"      started by shop.Open\n          /src/shop/open.go:3\n", Describe([]Goroutine{g}))
 }
 
 // Of a goroutine that waits for a lock, the likely holder is one that waits for something else in a method of the same type.
