@@ -97,7 +97,7 @@ import (
 	. "testing"
 	table "github.com/squall-sim/squall/scenarios/scenario"
 )
-const prefix = "SH-1 "
+const suffix, prefix = " (slow)", "SH-1 "
 const self = self + prefix
 var rows = []table.Row{
 	{Name: prefix + "the link flaps", Reason: "it " + ("does"), Story: func(t *T, n *sq.Network) { n.Inject(0, 0, sq.Flap(sq.Down(link), 1, 2)); slow(n) }},

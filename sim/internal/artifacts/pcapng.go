@@ -23,7 +23,6 @@ const (
 	linkRaw = 101 // LINKTYPE_RAW: packets begin with their IP header
 
 	optComment   = 1
-	optOS        = 3 // of a section
 	optUser      = 4 // of a section: the application
 	optName      = 2 // of an interface
 	optDescribe  = 3 // of an interface

@@ -65,6 +65,7 @@ func TestFragmentsAreTheWhole(t *testing.T) {
 		h.From, h.To = client6.Addr(), server6.Addr()
 		f = h.Fragment(protoUDP, whole, at+40)
 		require.Equal(t, byte(protoFragment), f[6])
+		require.Equal(t, len(f)-40, int(f[4])<<8|int(f[5]))
 		require.Equal(t, at+40 < len(whole), f[43]&1 != 0)
 		require.Equal(t, uint16(at), (uint16(f[42])<<8|uint16(f[43]))&^7)
 	}

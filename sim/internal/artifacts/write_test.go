@@ -3,6 +3,8 @@ package artifacts
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +58,36 @@ func TestACaptureHasEachPacketOnce(t *testing.T) {
 		}
 		require.Equal(t, want, packets, "host %d", host)
 	}
+}
+
+// The expected bytes are those that draft-ietf-opsawg-pcapng demands, little-endian.
+func TestBytesOfACapture(t *testing.T) {
+	var file bytes.Buffer
+	c := newCapture(&file, "TestA", "web", "x")
+	c.packet(time.Unix(0, 0x0102030405060708), []byte{0x45, 1, 2, 3, 4}, flagInbound, "late")
+	c.packet(time.Unix(0, 1), []byte{0x60, 1, 2, 3}, flagOutbound, "")
+	require.NoError(t, c.end())
+	require.Equal(t, strings.Join([]string{
+		"0a0d0d0a", "38000000", "4d3c2b1a", "01000000", "ffffffffffffffff", // a section of version 1.0 and of unknown length
+		"01000500", "54657374" + "41000000", "04000600", "737175616c6c0000", "00000000", "38000000",
+		"01000000", "30000000", "65000000", "00000000", // an interface of raw IP packets that are captured whole
+		"02000300", "77656200", "03000100", "78000000", "09000100", "09000000", "00000000", "30000000",
+		"06000000", "3c000000", "00000000", "04030201", "08070605", "05000000", "05000000", "4501020304000000",
+		"01000400", "6c617465", "02000400", "01000000", "00000000", "3c000000",
+		"06000000", "30000000", "00000000", "00000000", "01000000", "04000000", "04000000", "60010203",
+		"02000400", "02000000", "00000000", "30000000",
+	}, ""), hex.EncodeToString(file.Bytes()))
+
+	file.Reset()
+	c.packet(time.Unix(0, 1), []byte{0x45, 1, 2, 3}, flagOutbound, strings.Repeat("x", 100_000)) // more than an option can hold
+	require.NoError(t, c.end())
+	require.Equal(t, 48+4+60_000, file.Len())
+}
+
+func TestThePageSaysThatAPacketWasHeld(t *testing.T) {
+	var p pageRun
+	p.packets([]*Event{
+		{Kind: Sent, Before: -1}, {Number: 1, Kind: Held, Before: -1, Note: "by a pause"}, {Number: 2, Kind: Delivered, Before: -1, Note: "late"},
+	})
+	require.Contains(t, p.Words, "held by a pause late")
 }
