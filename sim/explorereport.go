@@ -143,7 +143,7 @@ func (f *findings) coverage() string {
 func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, all []*tried, page string) {
 	x := all[0]
 	why, report := failureOf(x.text)
-	fmt.Fprintf(b, "\n%s.\n", f.sentence(x, reasonIn(why)))
+	fmt.Fprintf(b, "\n%s.\n", f.sentence(x, failure.Reason(why)))
 	for _, p := range x.Breaks {
 		fmt.Fprintf(b, "    n.Inject(0, 0, %s)\n", expression{"Break", []any{(*Network)(nil), p.What, p.At}}.code(nil))
 	}
@@ -156,14 +156,6 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 	if report != "" {
 		b.WriteString("\n" + report)
 	}
-}
-
-// reasonIn returns the first failure of a text as part of a sentence.
-func reasonIn(why string) string {
-	if where, what := failure.First(why); where != "" {
-		return where + ": " + what
-	}
-	return firstLine(strings.TrimLeft(why, "=\n")) // a process that died, or the race detector
 }
 
 // mostAlike is how many runs that failed alike the report lists.

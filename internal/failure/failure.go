@@ -4,7 +4,6 @@
 package failure
 
 import (
-	"cmp"
 	"regexp"
 	"strings"
 )
@@ -78,15 +77,19 @@ func Cause(output string) string {
 	}
 	if explored.MatchString(what) {
 		_, run, _ := strings.Cut(output, OutputOfRun)
-		what = exploring + cmp.Or(Cause(run), firstLine(run))
+		what = exploring + Reason(run)
 	}
 	return where + ": " + Alike(what)
 }
 
-// firstLine returns the first line of a text that is not blank.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return line
+// Reason returns the result of First in one text. If the test failed without a message, as when its process died or the race detector
+// reported something, it is the first line of the output that has words.
+func Reason(output string) string {
+	if where, what := First(output); where != "" {
+		return where + ": " + what
+	}
+	line, _, _ := strings.Cut(strings.TrimLeft(output, "= \t\r\n"), "\n")
+	return strings.TrimSpace(line)
 }
 
 // Alike returns a text with a # for each number and duration in it, except those in positions in the source.

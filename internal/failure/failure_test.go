@@ -23,6 +23,8 @@ func TestWhatATestFailedFor(t *testing.T) {
 			"explore.go:77", "sim: Explore: 9 of 77 runs failed, in 2 ways. Tried 77 of 77 breakages.", "explore.go:77: sim: Explore: pay_test.go:34: charged # times"},
 		{"a process that Explore saw die", "    explore.go:77: sim: Explore: 1 of 2 runs failed, in 1 way.\n        Output of the test:\n        \n        panic: 7 eggs\n        goroutine 1\n",
 			"explore.go:77", "sim: Explore: 1 of 2 runs failed, in 1 way.", "explore.go:77: sim: Explore: panic: # eggs"},
+		{"a race that Explore saw", "    explore.go:77: sim: Explore: 1 of 2 runs failed, in 1 way.\n        Output of the test:\n        ==================\n        WARNING: DATA RACE\n        Read at 0x00c0000142a8\n",
+			"explore.go:77", "sim: Explore: 1 of 2 runs failed, in 1 way.", "explore.go:77: sim: Explore: WARNING: DATA RACE"},
 		{"a call of Explore that found nothing", "    a_test.go:5: sim: Explore: no run failed. Tried 2 of 2 breakages.\n    a_test.go:6: lost\n", "a_test.go:6", "lost", "a_test.go:6: lost"},
 		{"what Explore did not find", "    explore.go:77: sim: Explore: the test does not repeat: 3 of 4 runs differed\n", "explore.go:77",
 			"sim: Explore: the test does not repeat: 3 of 4 runs differed", "explore.go:77: sim: Explore: the test does not repeat: # of # runs differed"},
