@@ -101,10 +101,12 @@ func TestTimersThatArePutOffAtOnceLeaveNoEvents(t *testing.T) {
 	require.EqualValues(t, 40, q.events[0].when)
 }
 
-// Each socket is due at the instant to which its timer was last set, whatever it was set to before.
+// Each socket is due at the instant to which its timer was last set, whatever it was set to before, and whenever the
+// engine asks what the program can observe soonest, which is never later than that.
 func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	var q eventQueue
+	n := &Network{lookahead: lookahead{on: true}}
+	q := &n.queue
 	var socks [4]*overtakenTimer
 	for i := range socks {
 		socks[i] = &overtakenTimer{at: never, planned: plan(never)}
@@ -117,6 +119,12 @@ func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
 				socks[id].at = never
 			}
 			q.schedule(socks[id], classTimer, uint64(id))
+			if r.IntN(2) == 0 {
+				at := n.soonest()
+				for _, s := range socks {
+					require.LessOrEqual(t, at, s.at)
+				}
+			}
 		}
 		var want, due []uint64
 		for id, s := range socks {
@@ -132,6 +140,38 @@ func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
 			s.at, s.planned = never, plan(never)
 		}
 		require.Equal(t, want, due, "at %d", now)
+	}
+}
+
+// A timer that was put off does not make the engine look at those of other sockets, be the timer that was set last out of the
+// heap or not.
+func TestTimersThatArePutOffHideNothing(t *testing.T) {
+	for _, settled := range []bool{false, true} {
+		n := &Network{lookahead: lookahead{on: true}}
+		set := func(s *overtakenTimer, at int64, id uint64) {
+			s.at = at
+			n.queue.schedule(s, classTimer, id)
+		}
+		var others []*overtakenTimer
+		for id := range uint64(100) {
+			o := &overtakenTimer{planned: plan(never)}
+			set(o, 10+int64(id), id)
+			n.queue.settle()
+			set(o, 100_000+int64(id), id) // its event stays where it is
+			others = append(others, o)
+		}
+		first, last := &overtakenTimer{planned: plan(never)}, &overtakenTimer{planned: plan(never)}
+		set(first, 5_000, 200)
+		set(last, 6_000, 201)
+		if settled {
+			n.queue.settle()
+		}
+		require.EqualValues(t, 5_000, n.soonest())
+		asked := 0
+		for _, o := range others {
+			asked += o.asked
+		}
+		require.Zero(t, asked)
 	}
 }
 
