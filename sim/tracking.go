@@ -206,7 +206,6 @@ type tracked struct {
 type tracker struct {
 	r     *Router
 	conf  Tracking
-	rules conntrack.Rules
 	known map[tuple]*tracked // by both tuples
 	of    map[netip.Addr]int // number of each client's connections; nil without PerClient
 	stats TrackingStats
@@ -216,7 +215,7 @@ type tracker struct {
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
-	k := tracker{r: r, conf: conf, rules: conf.rules(), known: map[tuple]*tracked{}}
+	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
 	if conf.PerClient > 0 {
 		k.of = map[netip.Addr]int{}
 	}
@@ -299,7 +298,7 @@ func (k *tracker) forget(c *tracked) {
 func (k *tracker) expire(now int64, c *tracked) {
 	k.forget(c)
 	k.stats.Expired++
-	if k.rules.Timeouts.Set(c.State()) > 0 && !c.Ended() {
+	if k.conf.rules().Timeouts.Own(c.State()) > 0 && !c.Ended() {
 		k.impatient.hit(now)
 	}
 	if k.conf.Tell && c.State() == conntrack.Established {
@@ -359,7 +358,7 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	switch pkt.proto {
 	case protoTCP:
-		o := c.Segment(pkt.segment(), opener, k.rules)
+		o := c.Segment(pkt.segment(), opener, k.conf.rules())
 		if at := o.Until(now, c.timer.at); at != c.timer.at {
 			c.timer.set(at)
 		}
@@ -372,7 +371,7 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 			k.stats.Expired++
 		}
 	case protoUDP:
-		c.timer.set(c.Datagram(now, opener, k.rules.Timeouts).Until(now, c.timer.at))
+		c.timer.set(c.Datagram(now, opener, k.conf.rules().Timeouts).Until(now, c.timer.at))
 	}
 	f, on := c.there, c.answer.reversed()
 	if !opener {

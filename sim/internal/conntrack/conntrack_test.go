@@ -300,9 +300,9 @@ func TestDatagramsAreFollowedAsLinuxDoes(t *testing.T) {
 func TestWhichTimeoutAStateHas(t *testing.T) {
 	set := Timeouts{Opening: 1, Established: 2, Closing: 3, UDP: 4}
 	for state, want := range []time.Duration{1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 4} {
-		require.Equal(t, want, set.Set(State(state)))
+		require.Equal(t, want, set.Own(State(state)))
 		require.Equal(t, want, set.of(State(state)))
-		require.Zero(t, Timeouts{}.Set(State(state)))
+		require.Zero(t, Timeouts{}.Own(State(state)))
 		require.GreaterOrEqual(t, Timeouts{}.of(State(state)), 10*time.Second)
 	}
 }

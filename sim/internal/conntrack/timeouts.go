@@ -37,8 +37,8 @@ var linuxTimeouts = [...]time.Duration{
 // (nf_conntrack_tcp_timeout_unacknowledged and _max_retrans).
 const doubtfulTimeout = 300 * time.Second
 
-// Set returns the timeout that is set for a state, or zero.
-func (t Timeouts) Set(s State) time.Duration {
+// Own returns the field for a state, or zero if the state has Linux's timeout.
+func (t Timeouts) Own(s State) time.Duration {
 	switch {
 	case s <= SynRecv:
 		return t.Opening
@@ -51,7 +51,7 @@ func (t Timeouts) Set(s State) time.Duration {
 }
 
 // of returns the timeout of a state.
-func (t Timeouts) of(s State) time.Duration { return cmp.Or(t.Set(s), linuxTimeouts[s]) }
+func (t Timeouts) of(s State) time.Duration { return cmp.Or(t.Own(s), linuxTimeouts[s]) }
 
 // A Course is what happens to a connection after a segment or datagram.
 type Course struct {

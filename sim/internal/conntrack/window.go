@@ -14,8 +14,8 @@ type sideState struct {
 	closed  bool   // it was the first to send FIN
 	liberal bool   // its windows are not checked, since the box missed the beginning
 	sacks   bool   // it accepts selective acknowledgements
-	spoke   bool   // it has acknowledged something
-	heard   Heard  // what it last acknowledged, if spoke
+	spoke   bool   // heard is set; other than acked, it stays when another SYN starts the side anew
+	heard   Heard  // what it last acknowledged
 }
 
 // start starts a side with a segment with SYN (tcp_init_sender).
